@@ -1,0 +1,64 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+    name: "swiftlet",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Swiftlet", targets: ["Swiftlet"]),
+        .library(name: "SwiftletTokenizer", targets: ["SwiftletTokenizer"]),
+        .executable(name: "swiftlet", targets: ["SwiftletCommand"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        // JSON reader shared by tokenizer.json, configs, safetensors headers and JSONL.
+        .target(name: "SwiftletJSON", swiftSettings: swiftSettings),
+        .target(
+            name: "SwiftletTokenizer", dependencies: ["SwiftletJSON"], swiftSettings: swiftSettings),
+        // C micro-kernels and the thread pool.
+        .target(name: "CSwiftletKernels"),
+        // The demo model, embedded with #embed.
+        .target(name: "CSwiftletDemoModel"),
+        .target(
+            name: "Swiftlet",
+            dependencies: [
+                "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletDemoModel",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "SwiftletCommand",
+            dependencies: [
+                "Swiftlet", "SwiftletJSON", "SwiftletTokenizer",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
+        .target(name: "CSwiftletTestSupport", path: "Tests/CSwiftletTestSupport"),
+        .testTarget(
+            name: "SwiftletTokenizerTests", dependencies: ["SwiftletTokenizer", "SwiftletJSON"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletKernelTests", dependencies: ["CSwiftletKernels"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletTests",
+            dependencies: [
+                "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletTestSupport",
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletCommandTests", dependencies: ["SwiftletCommand", "Swiftlet", "SwiftletJSON"],
+            swiftSettings: swiftSettings),
+    ],
+    cLanguageStandard: .c2x
+)
