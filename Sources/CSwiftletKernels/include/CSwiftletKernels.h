@@ -1,1 +1,182 @@
+// CSwiftletKernels: what the CPU backend calls. Every operation is a function of one row: how rows are
+// grouped into batches, tiles or threads never changes a bit of any row's result (on one level and dtype).
+//
+// Owner: Sources/Swiftlet/Backend/CPU. Not thread-safe: one caller at a time drives a `swiftlet_cpu`.
+// Strides are counted in elements of the buffer's own type. Activations feed matrix products and have the
+// compute dtype; the residual stream, qkv, logits and everything marked `float` is float32.
+
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// --- Types ---------------------------------------------------------------------------------------------
+
+/// The type of weights, activations and KV cache. Accumulation is float32 in both.
+typedef enum { SWIFTLET_FLOAT32 = 0, SWIFTLET_BFLOAT16 = 1 } swiftlet_dtype;
+
+/// The type of a checkpoint's tensor.
+typedef enum { SWIFTLET_SOURCE_F32 = 0, SWIFTLET_SOURCE_BF16 = 1, SWIFTLET_SOURCE_F16 = 2 } swiftlet_source;
+
+/// Instruction-set levels, worst first.
+typedef enum {
+    SWIFTLET_LEVEL_PORTABLE = 0,
+    SWIFTLET_LEVEL_AVX2 = 1,
+    SWIFTLET_LEVEL_AVX512 = 2,
+    SWIFTLET_LEVEL_AVX512BF16 = 3,
+} swiftlet_level;
+
+bool swiftlet_level_supported(swiftlet_level level);
+const char *swiftlet_level_name(swiftlet_level level);
+
+// --- The CPU: a level and a pool of threads -------------------------------------------------------------
+
+typedef struct swiftlet_cpu swiftlet_cpu;
+
+/// Starts `threads - 1` workers (the caller is the other one). NULL when the level is not supported here or a
+/// thread can't be started. Workers spin for a while after each operation, then park in the kernel; with more
+/// threads than cores they park at once. `pin` binds each thread to one of the process's cores.
+swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, bool pin);
+void swiftlet_cpu_destroy(swiftlet_cpu *cpu);
+
+/// Runs `task(context, item)` for every item in 0..<items, handed out dynamically; returns when all are done.
+void swiftlet_parallel_for(swiftlet_cpu *cpu, int32_t items, void (*task)(void *context, int32_t item, int32_t thread),
+                           void *context);
+
+/// Zeroed pages straight from the kernel, huge ones where it can; NULL when there is no memory.
+void *swiftlet_allocate(size_t bytes);
+void swiftlet_release(void *memory, size_t bytes);
+
+// --- Packed matrices -----------------------------------------------------------------------------------
+
+/// A weight matrix [rows, columns] (y = W x), packed as panels [ceil(rows / 64)][ceil(columns / unit)][64] of
+/// 32-bit words. A word is one float32 (unit 1) or two bfloat16 of neighbouring columns, the lower one in the
+/// low half (unit 2). Padding is zero. A gated matrix holds gate and up projections of `rows / 2` outputs each:
+/// panel p has gate rows 32p..<32p+32 in its first half and the same up rows in its second half, so its panels
+/// are [ceil(rows / 2 / 32)].
+typedef struct {
+    uint32_t *words;
+    int32_t rows;
+    int32_t columns;
+    swiftlet_dtype dtype;
+    bool gated;
+} swiftlet_matrix;
+
+typedef enum { SWIFTLET_PART_WHOLE = 0, SWIFTLET_PART_GATE = 1, SWIFTLET_PART_UP = 2 } swiftlet_part;
+
+int32_t swiftlet_matrix_panels(int32_t rows, bool gated);
+size_t swiftlet_matrix_bytes(int32_t rows, int32_t columns, swiftlet_dtype dtype, bool gated);
+
+/// Packs `rows` rows of a row-major source (any byte alignment, `source_stride` elements from row to row) into
+/// the matrix from row `first_row` of the given part on. WHOLE for plain matrices, GATE and UP for gated ones.
+void swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
+                        int32_t rows, const void *source, swiftlet_source type, size_t source_stride);
+
+/// Fills a matrix with uniform values in [-scale, scale), a function of (seed, row, column) alone
+/// (`--load-format dummy`). Padding stays zero.
+void swiftlet_fill_random(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, uint64_t seed, float scale);
+
+/// count values of a checkpoint to float32.
+void swiftlet_convert_to_float(const void *source, swiftlet_source type, size_t count, float *out);
+
+// --- Operations of the forward pass --------------------------------------------------------------------
+
+/// x[t] = W[ids[t]] for packed W [vocabulary, hidden].
+void swiftlet_embed(swiftlet_cpu *cpu, const swiftlet_matrix *table, const int32_t *ids, int32_t tokens,
+                    float *x, size_t x_stride);
+
+/// out[i] = x[rows ? rows[i] : i] / rms * weight, for i in 0..<count; out has the compute dtype.
+void swiftlet_rms_norm(swiftlet_cpu *cpu, const float *x, size_t x_stride, const int32_t *rows, int32_t count,
+                       int32_t columns, const float *weight, float epsilon, swiftlet_dtype dtype, void *out,
+                       size_t out_stride);
+
+typedef enum {
+    SWIFTLET_STORE = 0,        ///< out (compute dtype) [tokens, rows] = W x + bias
+    SWIFTLET_STORE_FLOAT = 1,  ///< out (float32)       [tokens, rows] = W x + bias
+    SWIFTLET_ADD_FLOAT = 2,    ///< out (float32)       [tokens, rows] += W x + bias
+    SWIFTLET_GATED_SILU = 3,   ///< out (compute dtype) [tokens, rows / 2] = silu(gate + bias) * (up + bias)
+} swiftlet_epilogue;
+
+/// x [tokens, columns] has the matrix's dtype. bias is NULL or [rows] in checkpoint order (gate, then up, when
+/// gated). Each output is one chain over the columns in one order, whatever `tokens` is.
+void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                     int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride);
+
+// --- The paged KV cache ----------------------------------------------------------------------------------
+
+/// One layer's pool: [blocks][kv_heads]{ K panels [block_size / 16][head_dim / unit][16] words,
+/// V panels [block_size / unit][head_dim rounded up to 16] words }. Zeroed at start.
+typedef struct {
+    uint32_t *base;
+    int32_t block_size;  // a power of two >= 16
+    int32_t kv_heads;
+    int32_t head_dim;  // a multiple of 8, at most 256
+    swiftlet_dtype dtype;
+} swiftlet_kv_layer;
+
+size_t swiftlet_kv_block_bytes(int32_t block_size, int32_t kv_heads, int32_t head_dim, swiftlet_dtype dtype);
+
+/// The rows of this step. Rows of sequence s are query_offsets[s]..<query_offsets[s + 1]; its last row stands
+/// at position context_lengths[s] - 1 and the ones before it at the positions before; the block of position p is
+/// block_tables[s * block_table_stride + p / block_size].
+typedef struct {
+    int32_t tokens;
+    int32_t sequences;
+    const int32_t *query_offsets;    // [sequences + 1]
+    const int32_t *context_lengths;  // [sequences]
+    const int32_t *block_tables;     // [sequences, block_table_stride]
+    int32_t block_table_stride;
+} swiftlet_paged_batch;
+
+/// Splits qkv [tokens, (query_heads + 2 kv_heads) * head_dim] (float32), applies per-head RMS norm (when the
+/// weights [head_dim] are given) and rotary embedding (half-rotation, NeoX style: dims i and i + rotary_dim / 2)
+/// to queries and keys, writes queries to `q_out` (compute dtype) [tokens, query_heads * head_dim] and keys and
+/// values into the cache. rope is [positions][rotary_dim]: rotary_dim / 2 cosines, then as many sines.
+void swiftlet_rope_and_store(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, const swiftlet_paged_batch *batch,
+                             const float *qkv, size_t qkv_stride, int32_t query_heads, const float *q_norm,
+                             const float *k_norm, float epsilon, const float *rope, int32_t rotary_dim,
+                             void *q_out, size_t q_stride);
+
+/// out[t] = softmax(scale * q K^T) V over positions max(0, p - window + 1)...p of the row's own sequence, always
+/// read from the cache (this step's tokens included). window 0 means no window. out and q have the compute
+/// dtype, [tokens, query_heads * head_dim].
+void swiftlet_attention(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, const swiftlet_paged_batch *batch,
+                        const void *q, size_t q_stride, int32_t query_heads, float scale, int32_t window,
+                        void *out, size_t out_stride);
+
+// --- Logits ------------------------------------------------------------------------------------------------
+
+/// The index of the largest value, the lowest one among equals; NaN never wins.
+int32_t swiftlet_argmax(swiftlet_cpu *cpu, const float *logits, int32_t count);
+/// log(sum(exp(logits))), computed from the maximum, in one fixed order.
+float swiftlet_log_sum_exp(swiftlet_cpu *cpu, const float *logits, int32_t count);
+/// The k largest, largest first, the lower id first among equals.
+void swiftlet_top_logits(swiftlet_cpu *cpu, const float *logits, int32_t count, int32_t k, int32_t *ids, float *values);
+/// How many of the values are greater than `value` (a token's rank - 1).
+int32_t swiftlet_count_greater(swiftlet_cpu *cpu, const float *logits, int32_t count, float value);
+
+/// One row to sample: after penalties and masks (masked tokens are -inf). Order as vLLM's: temperature, min_p,
+/// top_k, top_p. temperature 0 is argmax. Among equal values the lower id counts first, so top_k keeps exactly k.
+typedef struct {
+    const float *logits;  // [count]
+    float *scratch;       // [count]
+    int32_t count;
+    float temperature;
+    int32_t top_k;   // 0 is off
+    float top_p;     // 1 is off
+    float min_p;     // 0 is off
+    float uniform;   // in [0, 1)
+    int32_t token;   // out
+} swiftlet_sample_row;
+
+/// Samples every row, each by one thread.
+void swiftlet_sample(swiftlet_cpu *cpu, swiftlet_sample_row *rows, int32_t count);
+
+#ifdef __cplusplus
+}
+#endif

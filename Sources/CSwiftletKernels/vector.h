@@ -1,0 +1,94 @@
+// vector.h: sixteen lanes on every instruction-set level. Each level_*.c defines one LEVEL_ macro, switches
+// the target on with a pragma and includes this and the kernels' *.inc.h, so that every kernel is written once.
+//
+// Invariant: an operation here gives the same bits wherever the compiler inlines it (no reassociation; every
+// horizontal reduction spells out its order).
+
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(LEVEL_AVX512) || defined(LEVEL_AVX512BF16) || defined(LEVEL_AVX2)
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(64)));     // 16 float32
+typedef uint32_t vw __attribute__((vector_size(64)));  // 16 words: a float32 or two bfloat16
+typedef int32_t vi __attribute__((vector_size(64)));
+typedef float vf_unaligned __attribute__((vector_size(64), aligned(4)));
+typedef uint32_t vw_unaligned __attribute__((vector_size(64), aligned(4)));
+
+INLINE vf vf_load(const float *p) { return *(const vf_unaligned *)p; }
+INLINE void vf_store(float *p, vf v) { *(vf_unaligned *)p = v; }
+INLINE vw vw_load(const uint32_t *p) { return *(const vw_unaligned *)p; }
+INLINE void vw_store(uint32_t *p, vw v) { *(vw_unaligned *)p = v; }
+INLINE vf vf_set(float x) { return (vf){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+INLINE vw vw_set(uint32_t x) { return (vw){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+INLINE vi vi_iota(void) { return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+
+// Lane masks are vi of 0 / -1; the compiler turns compare-and-select into mask registers on AVX-512.
+INLINE vi mask_first(int32_t n) { return vi_iota() < (vi)vw_set((uint32_t)n); }
+INLINE vf vf_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+
+// a * b + c, fused where the level has it; on the portable level whatever one C expression gives.
+INLINE vf vf_fma(vf a, vf b, vf c) {
+#if defined(LEVEL_AVX512) || defined(LEVEL_AVX512BF16) || defined(LEVEL_AVX2)
+    return __builtin_elementwise_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+INLINE vf vf_max(vf a, vf b) { return vf_select(a > b, a, b); }  // b when a is NaN
+
+// Two bfloat16 of a word as float32.
+INLINE vf bf16_low(vw w) { return (vf)(w << 16); }
+INLINE vf bf16_high(vw w) { return (vf)(w & vw_set(0xffff0000u)); }
+
+// acc + a.low * b.low + a.high * b.high: the one product of the bfloat16 kernels.
+INLINE vf dot_bf16(vf acc, vw a, vw b) {
+#if defined(LEVEL_AVX512BF16)
+    return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b);
+#else
+    return vf_fma(bf16_high(a), bf16_high(b), vf_fma(bf16_low(a), bf16_low(b), acc));
+#endif
+}
+INLINE vf dot_f32(vf acc, vw a, vw b) { return vf_fma((vf)a, (vf)b, acc); }
+
+// Round to nearest even; NaN stays NaN.
+INLINE uint16_t bf16_from_float(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((bits >> 16) | 0x40);
+    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
+}
+INLINE float bf16_to_float(uint16_t x) {
+    uint32_t bits = (uint32_t)x << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+INLINE vw bf16_round(vf x) {  // the rounded value in the high half, low half zero
+    vw bits = (vw)x;
+    vw rounded = (bits + vw_set(0x7fffu) + ((bits >> 16) & vw_set(1))) & vw_set(0xffff0000u);
+    vi nan = (vi)((bits & vw_set(0x7fffffffu)) > vw_set(0x7f800000u));
+    return (vw)(((vi)((bits & vw_set(0xffff0000u)) | vw_set(0x00400000u)) & nan) | ((vi)rounded & ~nan));
+}
+
+// Horizontal reductions: halves onto halves, always in this order.
+INLINE float vf_sum(vf v) {
+    float a[16];
+    memcpy(a, &v, 64);
+    for (int width = 8; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) a[i] += a[i + width];
+    return a[0];
+}
+INLINE float vf_maximum(vf v) {
+    float a[16];
+    memcpy(a, &v, 64);
+    for (int width = 8; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) a[i] = a[i] > a[i + width] ? a[i] : a[i + width];
+    return a[0];
+}
