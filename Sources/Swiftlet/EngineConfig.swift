@@ -1,0 +1,114 @@
+// EngineConfig: what is fixed when an engine starts. Each comment gives vLLM's name.
+
+/// Configuration of an engine.
+public struct EngineConfig: Sendable, Hashable {
+    /// The type of weights, activations and KV cache. Accumulation is float32 always.
+    public enum DataType: String, Sendable, Hashable, CaseIterable {
+        /// The checkpoint's own: float32 for float32, bfloat16 for bfloat16 and float16.
+        case automatic = "auto"
+        case float32, bfloat16
+    }
+
+    /// Where weights come from.
+    public enum LoadFormat: String, Sendable, Hashable, CaseIterable {
+        case automatic = "auto"
+        case safetensors
+        /// Random weights of `config.json`'s shape: to measure a model without its files.
+        case dummy
+    }
+
+    /// How much memory the KV cache takes.
+    public enum KVCacheSize: Sendable, Hashable {
+        /// What `maxSequences` full contexts need, at most half of the memory that is free after loading.
+        case automatic
+        /// This share of the memory that is free after loading, in (0, 1].
+        case fraction(Double)
+        /// At most this many bytes (`kv_cache_memory_bytes`).
+        case bytes(Int)
+        /// This many blocks (`num_gpu_blocks_override`).
+        case blocks(Int)
+    }
+
+    /// `dtype`. Default: the checkpoint's.
+    public var dtype: DataType
+    /// Longest prompt plus output in tokens (`max_model_len`). Default: the model's own limit.
+    public var maxModelLength: Int?
+    /// Most sequences in one step (`max_num_seqs`). Default 256.
+    public var maxSequences: Int
+    /// Most tokens in one step (`max_num_batched_tokens`). Default 512; without chunked prefill at least
+    /// `maxModelLength`.
+    public var maxBatchedTokens: Int?
+    /// Positions in a KV block (`block_size`): a power of two, 16 or more. Default 64.
+    public var blockSize: Int
+    /// Memory of the KV cache. Default ``KVCacheSize/automatic``.
+    public var kvCache: KVCacheSize
+    /// Share KV blocks of equal prefixes (`enable_prefix_caching`). Default on.
+    public var enablePrefixCaching: Bool
+    /// Split long prompts over steps (`enable_chunked_prefill`). Default on.
+    public var enableChunkedPrefill: Bool
+    /// Threads that compute, the engine's own included. Default: the cores this process may use.
+    public var threads: Int?
+    /// Bind threads to cores. Default off.
+    public var pinThreads: Bool
+    /// `avx512bf16`, `avx512`, `avx2` or `portable`. Default: the best this machine has.
+    public var cpuLevel: String?
+    /// Draws the seeds of requests that have none (`seed`). Default: different in each process.
+    public var seed: UInt64?
+    /// `load_format`. Default automatic.
+    public var loadFormat: LoadFormat
+    /// Requests that may wait before new ones are refused with `queueFull`. Default: no limit.
+    public var maxQueuedRequests: Int?
+    /// The limit for `logprobs` and `promptLogprobs` (`max_logprobs`). Default 20.
+    public var maxLogprobs: Int
+    /// Take sampling defaults from the model's generation_config.json (`generation_config`). Default on.
+    public var useGenerationConfig: Bool
+
+    public init(
+        dtype: DataType = .automatic, maxModelLength: Int? = nil, maxSequences: Int = 256,
+        maxBatchedTokens: Int? = nil, blockSize: Int = 64, kvCache: KVCacheSize = .automatic,
+        enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true, threads: Int? = nil,
+        pinThreads: Bool = false, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
+        maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20, useGenerationConfig: Bool = true
+    ) {
+        self.dtype = dtype
+        self.maxModelLength = maxModelLength
+        self.maxSequences = maxSequences
+        self.maxBatchedTokens = maxBatchedTokens
+        self.blockSize = blockSize
+        self.kvCache = kvCache
+        self.enablePrefixCaching = enablePrefixCaching
+        self.enableChunkedPrefill = enableChunkedPrefill
+        self.threads = threads
+        self.pinThreads = pinThreads
+        self.cpuLevel = cpuLevel
+        self.seed = seed
+        self.loadFormat = loadFormat
+        self.maxQueuedRequests = maxQueuedRequests
+        self.maxLogprobs = maxLogprobs
+        self.useGenerationConfig = useGenerationConfig
+    }
+
+    /// Checks every field's range.
+    ///
+    /// - Throws: ``LLMError`` with code `invalidConfiguration` that names the option and its range.
+    public func validate() throws(LLMError) {
+        func require(_ holds: Bool, _ option: String, _ value: some Any, _ range: String) throws(LLMError) {
+            if !holds { throw LLMError(.invalidConfiguration, "\(option) is \(value); it must be \(range)") }
+        }
+        try require(maxModelLength.map { $0 >= 1 } ?? true, "max-model-len", maxModelLength ?? 0, "1 or more")
+        try require((1...65_536).contains(maxSequences), "max-num-seqs", maxSequences, "in 1...65536")
+        let batched = maxBatchedTokens ?? 512
+        try require((1...1_048_576).contains(batched), "max-num-batched-tokens", batched, "in 1...1048576")
+        let powerOfTwo = blockSize >= 16 && blockSize <= 65_536 && blockSize & (blockSize - 1) == 0
+        try require(powerOfTwo, "block-size", blockSize, "a power of two in 16...65536")
+        try require(threads.map { (1...1024).contains($0) } ?? true, "threads", threads ?? 0, "in 1...1024")
+        try require(maxQueuedRequests.map { $0 >= 1 } ?? true, "max-queued-requests", maxQueuedRequests ?? 0, "1 or more")
+        try require((0...1024).contains(maxLogprobs), "max-logprobs", maxLogprobs, "in 0...1024")
+        switch kvCache {
+        case .automatic: break
+        case .fraction(let share): try require(share > 0 && share <= 1, "the KV cache's share of memory", share, "in (0, 1]")
+        case .bytes(let bytes): try require(bytes >= 1, "kv-cache-memory-bytes", bytes, "1 or more")
+        case .blocks(let count): try require(count >= 1, "num-gpu-blocks-override", count, "1 or more")
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// LLMError: everything that a caller, a file, the environment or a device can cause.
+// Shape of ServiceLifecycle's errors: new codes can be added without breaking anyone's switch.
+// Invariant: a message states the fact, the limit, and what to change.
+
+/// An error of the engine.
+public struct LLMError: Error, Sendable, CustomStringConvertible {
+    /// What kind of error it is.
+    public struct Code: Hashable, Sendable, CustomStringConvertible {
+        private enum Value: String {
+            case invalidConfiguration, invalidModel, unsupportedModel, invalidRequest
+            case outOfMemory, inputOutput, queueFull, cancelled, engineFailed
+        }
+        private let value: Value
+        private init(_ value: Value) { self.value = value }
+
+        /// An option of ``EngineConfig`` is out of range or contradicts another one.
+        public static let invalidConfiguration = Code(.invalidConfiguration)
+        /// A model file is damaged, lies about itself or lacks something.
+        public static let invalidModel = Code(.invalidModel)
+        /// A well-formed model that this engine has no code for.
+        public static let unsupportedModel = Code(.unsupportedModel)
+        /// A request that can't be served: a parameter out of range, a prompt that does not fit.
+        public static let invalidRequest = Code(.invalidRequest)
+        /// The machine has too little memory for the weights or the KV cache.
+        public static let outOfMemory = Code(.outOfMemory)
+        /// A file can't be opened, read or written.
+        public static let inputOutput = Code(.inputOutput)
+        /// `maxQueuedRequests` requests are waiting already.
+        public static let queueFull = Code(.queueFull)
+        /// The request was aborted before it finished.
+        public static let cancelled = Code(.cancelled)
+        /// The engine stopped: a device failed, or ``LLM/shutdown()`` was called.
+        public static let engineFailed = Code(.engineFailed)
+
+        public var description: String { value.rawValue }
+    }
+
+    public var code: Code
+    /// The fact, the limit and what to change, in one or two sentences.
+    public var message: String
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+}
