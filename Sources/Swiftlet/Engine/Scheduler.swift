@@ -3,7 +3,7 @@
 // Invariant: after schedule(), at most maxBatchedTokens tokens of at most maxSequences running sequences are
 // scheduled, each with blocks for them. Running sequences stand in order of admission; the newest gives way.
 
-import DequeModule
+package import DequeModule
 
 package final class Scheduler {
     package let blocks: BlockManager
