@@ -60,8 +60,8 @@ package final class BlockManager {
     // MARK: - Sequences
 
     /// Gives a waiting sequence blocks for all its tokens, those of its prefix from the cache where they are there.
-    /// Takes all or nothing; false when too few blocks are free.
-    package func admit(_ sequence: SequenceState) -> Bool {
+    /// Takes all or nothing; false when too few blocks are free, or when more tokens than the limit are left to compute.
+    package func admit(_ sequence: SequenceState, pendingTokenLimit: Int = .max) -> Bool {
         precondition(sequence.blockTable.isEmpty && sequence.cachedTokenCount == 0)
         var freeHits = 0
         if isPrefixCacheEnabled && sequence.readsPrefixCache {
@@ -69,7 +69,8 @@ package final class BlockManager {
         }
         let hits = sequence.blockTable.count
         let fresh = blocksNeeded(forTokens: sequence.tokenCount) - hits
-        guard fresh <= freeCount - freeHits else {
+        let pending = sequence.tokenCount - hits * blockSize
+        guard fresh <= freeCount - freeHits && pending <= pendingTokenLimit else {
             sequence.blockTable.removeAll(keepingCapacity: true)
             sequence.prefixIdentity = 0
             return false
