@@ -2,7 +2,7 @@
 // Owned by the Scheduler; it moves indices only, the KV itself lives in the backend.
 //
 // Invariant: a block is free exactly when no sequence refers to it; free blocks keep their contents and their
-// place in the prefix cache until they are handed out again, least recently used first.
+// place in the prefix cache until they are handed out again: unpublished ones first, then least recently used first.
 //
 // The prefix cache is exact: a published block is found by (identity of the block before it, its own tokens), and
 // identities are never used twice, so by induction equal keys mean equal prefixes. Hash collisions cost time only.
@@ -148,7 +148,7 @@ package final class BlockManager {
     private func release(_ block: Int32) {
         precondition(referenceCounts[Int(block)] > 0, "block \(block) is released twice")
         referenceCounts[Int(block)] -= 1
-        if referenceCounts[Int(block)] == 0 { linkNewestFree(block) }
+        if referenceCounts[Int(block)] == 0 { linkFree(block) }
     }
 
     private func takeOldestFree() -> Int32 {
@@ -167,12 +167,14 @@ package final class BlockManager {
         freeCount -= 1
     }
 
-    private func linkNewestFree(_ block: Int32) {
-        let newest = previousFree[blockCount]
-        nextFree[Int(newest)] = block
-        previousFree[Int(block)] = newest
-        nextFree[Int(block)] = Int32(blockCount)
-        previousFree[blockCount] = block
+    /// Published blocks go to the newest end. Nobody can find the others: they are the first to be reused.
+    private func linkFree(_ block: Int32) {
+        let before = identities[Int(block)] == 0 ? Int32(blockCount) : previousFree[blockCount]
+        let after = nextFree[Int(before)]
+        nextFree[Int(before)] = block
+        previousFree[Int(block)] = before
+        nextFree[Int(block)] = after
+        previousFree[Int(after)] = block
         freeCount += 1
     }
 
