@@ -15,20 +15,20 @@ package final class BlockManager {
     package let isPrefixCacheEnabled: Bool
 
     // Per block.
-    private var referenceCounts: [Int32]
-    private var identities: [UInt64]  // 0: not published
-    private var parents: [UInt64]  // identity of the block before it
-    private var blockTokens: [TokenID]  // [block, blockSize], valid when published
-    private var nextInBucket: [Int32]
+    private(set) var referenceCounts: [Int32]
+    private(set) var identities: [UInt64]  // 0: not published
+    private(set) var parents: [UInt64]  // identity of the block before it
+    private(set) var blockTokens: [TokenID]  // [block, blockSize], valid when published
+    private(set) var nextInBucket: [Int32]
 
     // Prefix cache: heads of chains of blocks with equal hashes.
-    private var buckets: [Int32]
+    private(set) var buckets: [Int32]
     private let hashSeed: UInt64
     private var lastIdentity: UInt64 = 0
 
     // Free list, doubly linked, oldest first; entry blockCount is the sentinel.
     private var previousFree: [Int32]
-    private var nextFree: [Int32]
+    private(set) var nextFree: [Int32]
     package private(set) var freeCount: Int
 
     package init(
@@ -227,35 +227,5 @@ package final class BlockManager {
         }
         nextInBucket[Int(block)] = -1
         identities[Int(block)] = 0
-    }
-
-    // MARK: - For tests
-
-    /// Compares reference counts with the holders' and walks free list and buckets; see BlockManager+Invariants.
-    func brokenInvariant(referenceCounts expected: [Int32]) -> String? {
-        for block in 0..<blockCount where referenceCounts[block] != expected[block] {
-            return "block \(block) has count \(referenceCounts[block]), \(expected[block]) sequences hold it"
-        }
-        var free = Set<Int32>()
-        var block = nextFree[blockCount]
-        while Int(block) != blockCount {
-            guard free.insert(block).inserted else { return "block \(block) is in the free list twice" }
-            guard referenceCounts[Int(block)] == 0 else { return "block \(block) is free and in use" }
-            block = nextFree[Int(block)]
-        }
-        guard free.count == freeCount else { return "free list has \(free.count) blocks, count says \(freeCount)" }
-        guard free.count == expected.count(where: { $0 == 0 }) else { return "a block is neither free nor in use" }
-        var published = 0
-        for head in buckets {
-            var block = head
-            while block >= 0 {
-                published += 1
-                guard identities[Int(block)] != 0 else { return "block \(block) is findable without an identity" }
-                guard published <= blockCount else { return "a bucket's chain has a cycle" }
-                block = nextInBucket[Int(block)]
-            }
-        }
-        let identified = identities.count { $0 != 0 }
-        return published == identified ? nil : "\(identified) blocks are published, \(published) can be found"
     }
 }
