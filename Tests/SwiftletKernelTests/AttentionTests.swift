@@ -97,7 +97,7 @@ struct AttentionTests {
             run.step([Chunk(request: 0, count: 270)])
             for position in [1023, 2039, 2047, 2048, 2049, 2200, 2309] {
                 let error = Self.error(run, request: 0, position: position)
-                #expect(error < Self.tolerance(shape), "position \(position): \(shape)")
+                #expect(error < Self.tolerance(shape), "\(error) position \(position): \(shape)")
             }
         }
     }
@@ -121,7 +121,8 @@ struct AttentionTests {
         run.step([Chunk(request: 0, count: 400)])
         for position in [0, 70, 200, 399] {
             let error = Self.error(run, request: 0, position: position)
-            #expect(error < Self.tolerance(shape), "position \(position): \(shape)")
+            // Scores near 250 have an error of 1e-5 in float32, whoever computes them.
+            #expect(error < max(1e-4, Self.tolerance(shape)), "\(error) position \(position): \(shape)")
         }
     }
 }
