@@ -20,7 +20,23 @@ package enum ElementType { case compute, float }
 /// Which rows of a matrix a checkpoint tensor fills.
 package enum MatrixPart { case whole, gate, up }
 
-package protocol Backend: AnyObject {
+/// A row of logits to choose a token from, after penalties and masks.
+package struct SampleRow {
+    var logits: UnsafePointer<Float>  // [vocabulary]
+    var scratch: UnsafeMutablePointer<Float>  // [vocabulary]
+    /// 0 is greedy.
+    var temperature: Float
+    /// 0 is off.
+    var topK: Int
+    var topP: Float
+    var minP: Float
+    /// In [0, 1): decides which token it is.
+    var uniform: Float
+    /// The result.
+    var token: Int32 = 0
+}
+
+package protocol Backend: AnyObject, SendableMetatype {
     /// A packed weight matrix [rows, columns].
     associatedtype Matrix
     /// float32 values: norm weights, biases, rotary tables.
@@ -61,6 +77,9 @@ package protocol Backend: AnyObject {
     func argmax(_ row: UnsafePointer<Float>, count: Int) -> Int
     func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float
     func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int
-    func top(_ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>, values: UnsafeMutablePointer<Float>)
-    func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>)
+    func top(
+        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
+        values: UnsafeMutablePointer<Float>)
+    /// Chooses a token for each row of `count` logits.
+    func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int)
 }

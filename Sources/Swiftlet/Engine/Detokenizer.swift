@@ -3,7 +3,7 @@
 // Invariant: text that was handed out is final: never half a character, never the beginning of a stop string that a
 // later token completes.
 
-import SwiftletTokenizer
+package import SwiftletTokenizer
 
 package struct Detokenizer {
     private var decoder: StreamDecoder

@@ -3,7 +3,7 @@
 // Invariant: a request that was accepted gets exactly one end: its last delta, or an error. step() has two halves:
 // compute() goes from schedule to bookkeeping and allocates nothing once warm; deliver() makes text and hands it out.
 
-import SwiftletTokenizer
+package import SwiftletTokenizer
 
 /// A request as it reaches the engine: validated, tokenised, with its stream's other end.
 package struct Submission: Sendable {
@@ -126,8 +126,10 @@ package final class Engine<B: Backend> {
     /// Runs one step and hands out what it made. False when there was nothing to do.
     @discardableResult
     package func step() -> Bool {
+        let start = Platform.monotonicSeconds()
         guard compute() else { return false }
         deliver()
+        statistics.stepSeconds += Platform.monotonicSeconds() - start
         return true
     }
 

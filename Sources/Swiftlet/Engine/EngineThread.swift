@@ -95,19 +95,20 @@ package enum EngineThread {
         try await withCheckedThrowingContinuation { (ready: CheckedContinuation<Info, any Error>) in
             do {
                 try Platform.startThread {
-                    let error: LLMError
+                    let end: LLMError
                     do {
                         let (engine, info) = try makeEngine()
                         ready.resume(returning: info)
                         run(engine, mailbox, maxQueuedRequests)
-                        error = LLMError(.engineFailed, "the engine was shut down")
-                    } catch let failure {
+                        end = LLMError(.engineFailed, "the engine was shut down")
+                    } catch {
+                        let failure = error as? LLMError ?? LLMError(.engineFailed, "\(error)")
                         ready.resume(throwing: failure)
-                        error = failure
+                        end = failure
                     }
                     // The engine is gone by now: its memory is free when shutdown() returns.
-                    let (left, onExit) = mailbox.close(error)
-                    for case .submit(let submission) in left { submission.sink.finish(throwing: error) }
+                    let (left, onExit) = mailbox.close(end)
+                    for case .submit(let submission) in left { submission.sink.finish(throwing: end) }
                     for body in onExit { body() }
                 }
             } catch {

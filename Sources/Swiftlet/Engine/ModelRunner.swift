@@ -3,7 +3,7 @@
 //
 // Invariant: at most maxLogitRows rows of logits exist at once, however many a batch asks for.
 
-import SwiftletTokenizer
+package import SwiftletTokenizer
 
 package final class ModelRunner<B: Backend> {
     /// A prompt of thousands of tokens with log-probabilities would need gigabytes of logits otherwise.

@@ -4,7 +4,7 @@
 // Invariant: a token depends on its own row and on (seed, choice, position) alone. Order as in vLLM: log-probabilities
 // are of the raw logits; then allowed tokens, min_tokens, logit bias, penalties, temperature, min_p, top_k, top_p.
 
-import SwiftletTokenizer
+package import SwiftletTokenizer
 
 package final class Sampler<B: Backend> {
     private struct Target {
@@ -32,7 +32,6 @@ package final class Sampler<B: Backend> {
         scratch = try backend.makeBuffer(rows: maxRows, columns: vocabularySize, type: .float)
         rawLogits = try backend.makeBuffer(rows: maxRows, columns: vocabularySize, type: .float)
         rows = .allocate(capacity: maxRows)
-        rows.initialize(repeating: SampleRow())
         targets = .allocate(capacity: maxRows)
         targets.initialize(repeating: Target(), count: maxRows)
         topIDs = .allocate(capacity: max(maxLogprobs, 1))
@@ -62,14 +61,19 @@ package final class Sampler<B: Backend> {
                 continue
             }
             prepare(sequence, row, index)
-            rows[count] = sampleRow(sequence.params, row, scratch: backend.hostRow(scratch, index))
-            rows[count].uniform = Philox.uniform(
-                seed: sequence.seed, choice: sequence.choiceIndex, position: sequence.tokenCount)
+            rows[count] = SampleRow(
+                logits: row, scratch: backend.hostRow(scratch, index),
+                // As in vLLM, almost zero is greedy: dividing by it would overflow.
+                temperature: sequence.params.temperature < 1e-5 ? 0 : sequence.params.temperature,
+                topK: min(sequence.params.topK ?? 0, vocabularySize), topP: sequence.params.topP,
+                minP: sequence.params.minP,
+                uniform: Philox.uniform(
+                    seed: sequence.seed, choice: sequence.choiceIndex, position: sequence.tokenCount))
             targets[count] = Target(sequence: target, logitRow: index)
             count += 1
         }
         guard count > 0 else { return }
-        backend.sample(UnsafeMutableBufferPointer(rebasing: rows[..<count]))
+        backend.sample(UnsafeMutableBufferPointer(rebasing: rows[..<count]), count: vocabularySize)
         for index in 0..<count {
             let (target, token) = (targets[index], rows[index].token)
             sampled[target.sequence] = token
@@ -78,17 +82,6 @@ package final class Sampler<B: Backend> {
             let raw = backend.hostRow(changesLogits(sequence) ? rawLogits : logits, target.logitRow)
             sequence.pendingLogprob = logprob(of: token, in: raw, top: topCount)
         }
-    }
-
-    private func sampleRow(
-        _ params: SamplingParams, _ row: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>
-    ) -> SampleRow {
-        SampleRow(
-            logits: row, scratch: scratch, count: Int32(vocabularySize),
-            // As in vLLM, almost zero is greedy: dividing by it would overflow.
-            temperature: params.temperature < 1e-5 ? 0 : params.temperature,
-            top_k: Int32(min(params.topK ?? 0, vocabularySize)), top_p: params.topP, min_p: params.minP,
-            uniform: 0, token: 0)
     }
 
     // MARK: - Log-probabilities

@@ -3,7 +3,7 @@
 
 import CSwiftletDemoModel
 import CSwiftletKernels
-import Logging
+package import Logging
 import SwiftletTokenizer
 
 /// What the public handle keeps of a loaded model.

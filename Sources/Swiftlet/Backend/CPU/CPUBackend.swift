@@ -5,9 +5,6 @@
 
 package import CSwiftletKernels
 
-/// One row for the sampler's kernel.
-package typealias SampleRow = swiftlet_sample_row
-
 package final class CPUBackend: Backend {
     package typealias Matrix = CPUMatrix
     package typealias Vector = CPUVector
@@ -18,6 +15,7 @@ package final class CPUBackend: Backend {
     package let threadCount: Int
     package let dtype: swiftlet_dtype
     private let cpu: OpaquePointer
+    private let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
 
     /// - Throws: `invalidConfiguration` when the level is unknown or not supported by this machine.
     package init(level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype) throws(LLMError) {
@@ -28,9 +26,14 @@ package final class CPUBackend: Backend {
             throw LLMError(.outOfMemory, "\(threads) threads can't be started; use fewer (--threads)")
         }
         self.cpu = cpu
+        kernelRows = .allocate(capacity: 64)
+        kernelRows.initialize(repeating: swiftlet_sample_row())
     }
 
-    deinit { swiftlet_cpu_destroy(cpu) }
+    deinit {
+        kernelRows.deallocate()
+        swiftlet_cpu_destroy(cpu)
+    }
 
     package var levelName: String { String(cString: swiftlet_level_name(level)) }
 
@@ -208,8 +211,20 @@ package final class CPUBackend: Backend {
         swiftlet_top_logits(cpu, row, Int32(count), Int32(k), ids, values)
     }
 
-    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>) {
-        swiftlet_sample(cpu, rows.baseAddress, Int32(rows.count))
+    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) {
+        var first = 0
+        while first < rows.count {
+            let slice = min(kernelRows.count, rows.count - first)
+            for index in 0..<slice {
+                let row = rows[first + index]
+                kernelRows[index] = swiftlet_sample_row(
+                    logits: row.logits, scratch: row.scratch, count: Int32(count), temperature: row.temperature,
+                    top_k: Int32(row.topK), top_p: row.topP, min_p: row.minP, uniform: row.uniform, token: 0)
+            }
+            swiftlet_sample(cpu, kernelRows.baseAddress, Int32(slice))
+            for index in 0..<slice { rows[first + index].token = kernelRows[index].token }
+            first += slice
+        }
     }
 }
 
