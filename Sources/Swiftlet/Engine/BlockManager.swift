@@ -2,7 +2,7 @@
 // Owned by the Scheduler; it moves indices only, the KV itself lives in the backend.
 //
 // Invariant: a block is free exactly when no sequence refers to it; free blocks keep their contents and their
-// place in the prefix cache until they are handed out again, least recently used first.
+// place in the prefix cache until they are handed out again: unpublished ones first, then least recently used first.
 //
 // The prefix cache is exact: a published block is found by (identity of the block before it, its own tokens), and
 // identities are never used twice, so by induction equal keys mean equal prefixes. Hash collisions cost time only.
@@ -15,20 +15,20 @@ package final class BlockManager {
     package let isPrefixCacheEnabled: Bool
 
     // Per block.
-    private var referenceCounts: [Int32]
-    private var identities: [UInt64]  // 0: not published
-    private var parents: [UInt64]  // identity of the block before it
-    private var blockTokens: [TokenID]  // [block, blockSize], valid when published
-    private var nextInBucket: [Int32]
+    private(set) var referenceCounts: [Int32]
+    private(set) var identities: [UInt64]  // 0: not published
+    private(set) var parents: [UInt64]  // identity of the block before it
+    private(set) var blockTokens: [TokenID]  // [block, blockSize], valid when published
+    private(set) var nextInBucket: [Int32]
 
     // Prefix cache: heads of chains of blocks with equal hashes.
-    private var buckets: [Int32]
+    private(set) var buckets: [Int32]
     private let hashSeed: UInt64
     private var lastIdentity: UInt64 = 0
 
     // Free list, doubly linked, oldest first; entry blockCount is the sentinel.
     private var previousFree: [Int32]
-    private var nextFree: [Int32]
+    private(set) var nextFree: [Int32]
     package private(set) var freeCount: Int
 
     package init(
@@ -60,8 +60,8 @@ package final class BlockManager {
     // MARK: - Sequences
 
     /// Gives a waiting sequence blocks for all its tokens, those of its prefix from the cache where they are there.
-    /// Takes all or nothing; false when too few blocks are free.
-    package func admit(_ sequence: SequenceState) -> Bool {
+    /// Takes all or nothing; false when too few blocks are free, or when more tokens than the limit are left to compute.
+    package func admit(_ sequence: SequenceState, pendingTokenLimit: Int = .max) -> Bool {
         precondition(sequence.blockTable.isEmpty && sequence.cachedTokenCount == 0)
         var freeHits = 0
         if isPrefixCacheEnabled && sequence.readsPrefixCache {
@@ -69,7 +69,8 @@ package final class BlockManager {
         }
         let hits = sequence.blockTable.count
         let fresh = blocksNeeded(forTokens: sequence.tokenCount) - hits
-        guard fresh <= freeCount - freeHits else {
+        let pending = sequence.tokenCount - hits * blockSize
+        guard fresh <= freeCount - freeHits && pending <= pendingTokenLimit else {
             sequence.blockTable.removeAll(keepingCapacity: true)
             sequence.prefixIdentity = 0
             return false
@@ -147,7 +148,7 @@ package final class BlockManager {
     private func release(_ block: Int32) {
         precondition(referenceCounts[Int(block)] > 0, "block \(block) is released twice")
         referenceCounts[Int(block)] -= 1
-        if referenceCounts[Int(block)] == 0 { linkNewestFree(block) }
+        if referenceCounts[Int(block)] == 0 { linkFree(block) }
     }
 
     private func takeOldestFree() -> Int32 {
@@ -166,12 +167,14 @@ package final class BlockManager {
         freeCount -= 1
     }
 
-    private func linkNewestFree(_ block: Int32) {
-        let newest = previousFree[blockCount]
-        nextFree[Int(newest)] = block
-        previousFree[Int(block)] = newest
-        nextFree[Int(block)] = Int32(blockCount)
-        previousFree[blockCount] = block
+    /// Published blocks go to the newest end. Nobody can find the others: they are the first to be reused.
+    private func linkFree(_ block: Int32) {
+        let before = identities[Int(block)] == 0 ? Int32(blockCount) : previousFree[blockCount]
+        let after = nextFree[Int(before)]
+        nextFree[Int(before)] = block
+        previousFree[Int(block)] = before
+        nextFree[Int(block)] = after
+        previousFree[Int(after)] = block
         freeCount += 1
     }
 
@@ -224,35 +227,5 @@ package final class BlockManager {
         }
         nextInBucket[Int(block)] = -1
         identities[Int(block)] = 0
-    }
-
-    // MARK: - For tests
-
-    /// Compares reference counts with the holders' and walks free list and buckets; see BlockManager+Invariants.
-    func brokenInvariant(referenceCounts expected: [Int32]) -> String? {
-        for block in 0..<blockCount where referenceCounts[block] != expected[block] {
-            return "block \(block) has count \(referenceCounts[block]), \(expected[block]) sequences hold it"
-        }
-        var free = Set<Int32>()
-        var block = nextFree[blockCount]
-        while Int(block) != blockCount {
-            guard free.insert(block).inserted else { return "block \(block) is in the free list twice" }
-            guard referenceCounts[Int(block)] == 0 else { return "block \(block) is free and in use" }
-            block = nextFree[Int(block)]
-        }
-        guard free.count == freeCount else { return "free list has \(free.count) blocks, count says \(freeCount)" }
-        guard free.count == expected.count(where: { $0 == 0 }) else { return "a block is neither free nor in use" }
-        var published = 0
-        for head in buckets {
-            var block = head
-            while block >= 0 {
-                published += 1
-                guard identities[Int(block)] != 0 else { return "block \(block) is findable without an identity" }
-                guard published <= blockCount else { return "a bucket's chain has a cycle" }
-                block = nextInBucket[Int(block)]
-            }
-        }
-        let identified = identities.count { $0 != 0 }
-        return published == identified ? nil : "\(identified) blocks are published, \(published) can be found"
     }
 }

@@ -3,7 +3,7 @@
 // Invariant: after schedule(), at most maxBatchedTokens tokens of at most maxSequences running sequences are
 // scheduled, each with blocks for them. Running sequences stand in order of admission; the newest gives way.
 
-import DequeModule
+package import DequeModule
 
 package final class Scheduler {
     package let blocks: BlockManager
@@ -103,11 +103,7 @@ package final class Scheduler {
     /// that can't be ended.
     private func admitWaiting(_ budget: inout Int) {
         while budget > 0 && running.count < maxSequences, let sequence = waiting.first {
-            guard blocks.admit(sequence) else { break }
-            guard isChunkedPrefillEnabled || sequence.pendingTokenCount <= budget else {
-                blocks.release(sequence)
-                break
-            }
+            guard blocks.admit(sequence, pendingTokenLimit: isChunkedPrefillEnabled ? .max : budget) else { break }
             waiting.removeFirst()
             if sequence.prefixHitCount == nil { sequence.prefixHitCount = sequence.cachedTokenCount }
             running.append(sequence)

@@ -4,7 +4,7 @@
 // Invariant: three counters say where it stands, with cachedTokenCount + scheduledTokenCount <= tokenCount.
 // Prefix hit, chunked prefill, decode and resume after preemption are the same case with other numbers.
 
-import SwiftletTokenizer
+package import SwiftletTokenizer
 
 package final class SequenceState {
     /// Order of arrival.
