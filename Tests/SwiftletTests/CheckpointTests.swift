@@ -197,8 +197,10 @@ import Testing
         defer { memory.deallocate() }
         memory.copyBytes(from: weights)
         nonisolated(unsafe) let bytes = UnsafeRawBufferPointer(memory)
+        let absent: ModelFiles.EmbeddedFile = { UnsafeRawBufferPointer(start: nil, count: 0) }
         let files = ModelFiles(
-            name: "the demo model", embedded: ["model.safetensors": { bytes }, "copy": { bytes }])
+            name: "the demo model",
+            embedded: ["model.safetensors": { bytes }, "copy": { bytes }, "config.json": absent])
         #expect(try files.data("copy") == weights && files.data("config.json") == nil)
         #expect(floats(try Checkpoint(files).take("a", shape: [2])) == [0, 1])
         #expect(LoaderFixtures.message { _ = try files.config() } == "the demo model has no config.json")

@@ -56,6 +56,21 @@ import Testing
         #expect(close(table.values[3 * 8 + 1], 0.955_336_5, 1e-6) && close(table.values[3 * 8 + 5], 0.295_520_2, 1e-6))
     }
 
+    @Test func cosineAndSineAreExactEnoughForFloat() {
+        var random = LoaderRandom(seed: 20_261_125)
+        var angles = [0, 1, 0.5, 1e-30, Float.pi / 4, Float.pi / 2, Float.pi, 16_777_216].flatMap { [$0, $0.nextUp] }
+        for _ in 0..<200_000 {
+            angles.append(Float.random(in: 0...16_777_216, using: &random))
+            angles.append(Float.random(in: 0...10, using: &random))
+        }
+        var worst = 0.0
+        for angle in angles {
+            let (cosine, sine) = RopeTable.circle(Double(angle))
+            worst = max(worst, abs(cosine - cos(Double(angle))), abs(sine - sin(Double(angle))))
+        }
+        #expect(worst < 1e-13, "the worst error is \(worst)")
+    }
+
     private func rope(_ members: String) throws -> RopeScaling {
         try ModelConfig(config: ModelConfigTests.llama(members)).rope
     }
