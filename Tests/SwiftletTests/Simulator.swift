@@ -73,7 +73,7 @@ final class Simulator {
             for (index, request) in workload.requests.enumerated() where request.arrivalStep == step {
                 submit(index, request)
             }
-            if random.chance(workload.cancelProbability) { try cancel(random.int(0...max(live.count - 1, 0))) }
+            if random.chance(workload.cancelProbability) { try cancelSome() }
             if !scheduler.hasWork && step >= lastArrival { break }
             try self.step()
         }
@@ -90,6 +90,16 @@ final class Simulator {
         }
         live.append(Live(index: index, request: request, choices: choices, areSiblingsEnqueued: choices.count == 1))
         scheduler.enqueue(choices[0])
+    }
+
+    /// Half of the time one in the midst of its prefill, which is rare otherwise.
+    private func cancelSome() throws {
+        let splits = live.indices.filter { place in
+            let first = live[place].choices[0]
+            return first.cachedTokenCount > 0 && first.pendingTokenCount > 1
+        }
+        let place = splits.isEmpty || random.chance(0.5) ? random.int(0...max(live.count - 1, 0)) : splits[0]
+        try cancel(place)
     }
 
     /// Cancels the live request in this place, if there is one.

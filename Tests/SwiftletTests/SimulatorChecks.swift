@@ -92,13 +92,14 @@ extension Simulator {
             try check(
                 isScheduled == (sequence.scheduledTokenCount > 0), "sequence \(sequence.id) is scheduled for nothing")
             try check(
-                sequence.scheduledTokenCount <= sequence.pendingTokenCount, "sequence \(sequence.id) has too few tokens")
+                sequence.scheduledTokenCount <= sequence.pendingTokenCount, "sequence \(sequence.id) lacks tokens")
             try check(
                 workload.isChunkedPrefillEnabled || sequence.scheduledTokenCount == sequence.pendingTokenCount,
                 "the prefill of sequence \(sequence.id) was split")
         }
         for sequence in batch {
-            try check(scheduler.running.contains { $0 === sequence }, "sequence \(sequence.id) is scheduled, not running")
+            let isRunning = scheduler.running.contains { $0 === sequence }
+            try check(isRunning, "sequence \(sequence.id) is scheduled, not running")
         }
     }
 
@@ -111,7 +112,7 @@ extension Simulator {
             "the oldest sequences did not keep their places")
         if preempted > 0 {
             let queue = before.running[kept...] + before.waiting
-            try check(scheduler.waiting.elementsEqual(queue, by: ===), "the newest sequences were not the ones preempted")
+            try check(scheduler.waiting.elementsEqual(queue, by: ===), "others than the newest were preempted")
         }
         return kept
     }

@@ -58,18 +58,18 @@ extension SimulatorWorkload {
         self.alphabetSize = alphabetSize
         let tightest = (longest + blockSize - 1) / blockSize
         blockCount = random.element(of: [
-            tightest, tightest, tightest + 1, tightest + random.int(0...tightest), 2 * tightest + random.int(0...8),
-            total / blockSize + 1,
+            tightest, tightest, tightest + 1, tightest + random.int(0...tightest), 2 * tightest, total / blockSize + 1,
         ])
         isChunkedPrefillEnabled = random.chance(0.7)
         isPrefixCacheEnabled = random.chance(0.8)
+        let anyLength = random.int(1...longest)
         maxBatchedTokens =
             isChunkedPrefillEnabled
-            ? random.element(of: [1, 2, 7, blockSize, blockSize + 1, random.int(1...longest), longest, 4 * longest])
-            : longest + random.element(of: [0, 1, random.int(0...longest), 4 * longest])
-        maxSequences = random.element(of: [1, 2, 3, 4, 6, 16])
-        stopInterval = random.element(of: [0, 0, 3, 20])
-        cancelProbability = random.element(of: [0, 0, 0.03, 0.2])
+            ? random.element(of: [1, 2, 7, blockSize, blockSize + 1, anyLength, longest, 4 * longest, 512])
+            : longest + random.element(of: [0, 1, anyLength, 4 * longest])
+        maxSequences = random.element(of: [1, 2, 3, 4, 6, 16, 16, 16])
+        stopInterval = random.element(of: [0, 0, 0, 3, 20])
+        cancelProbability = random.element(of: [0, 0, 0.03, 0.1])
         if random.chance(0.3) {
             for index in requests.indices { requests[index].arrivalStep = 0 }
         }
@@ -87,15 +87,18 @@ extension SimulatorWorkload {
         let isGreedy = random.chance(0.5)
         let forks = random.chance(0.3)
         let measures = random.chance(0.2)
-        let spread = random.int(0...(20 * scale))
-        return (0..<random.int(1...(7 * scale))).map { index in
-            let blocks = random.int(0...(3 * scale))
+        // Short prompts with long outputs are admitted together and outgrow the pool together.
+        let mostBlocks = random.chance(0.5) ? 1 : 3 * scale
+        let mostTokens = (random.chance(0.5) ? 2 : 6) * blockSize * scale + 2
+        let spread = random.int(0...(12 * scale))
+        return (0..<random.int(1...(8 * scale))).map { index in
+            let blocks = random.int(0...mostBlocks)
             let shared = min(max(blocks * blockSize + random.element(of: [-1, 0, 0, 1]), 0), longestBase)
             var prompt = Array(random.element(of: bases)[..<shared])
             if prompt.isEmpty || random.chance(0.6) { prompt += tokens(random.int(1...(blockSize + 1))) }
             return SimulatedRequest(
                 arrivalStep: random.int(0...spread), prompt: prompt,
-                maxTokens: random.element(of: [1, 2, blockSize, random.int(1...(3 * blockSize * scale + 2))]),
+                maxTokens: random.element(of: [1, blockSize, random.int(1...mostTokens), random.int(1...mostTokens)]),
                 choiceCount: forks && random.chance(0.4) ? random.int(2...4) : 1, seed: UInt64(index % 3),
                 isGreedy: isGreedy || random.chance(0.2), wantsPromptLogprobs: measures && random.chance(0.5))
         }
