@@ -1,9 +1,9 @@
 // How option values are read from the command line: sizes, lists of token ids, log levels.
 // Invariant: what can't be read is nil, which ArgumentParser reports as a usage error that names the option.
 
-package import ArgumentParser
+public import ArgumentParser
 package import Logging
-package import Swiftlet
+public import Swiftlet
 import SwiftletJSON
 package import SwiftletTokenizer
 

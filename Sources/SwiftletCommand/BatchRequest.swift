@@ -41,7 +41,7 @@ package struct BatchRequest: Sendable, Hashable {
         do throws(JSONError) {
             root = try JSONDocument(parsing: bytes, rejectDuplicateKeys: true).root
         } catch {
-            throw Failure(message: "line \(number): not JSON: \(error.message) at byte \(error.offset + 1)")
+            throw Failure(message: "line \(number): bad JSON: \(error.message) at byte \(error.offset + 1)")
         }
         guard root.kind == .object else {
             throw Failure(message: "line \(number): a request is an object, {\"id\": …, \"prompt\": …}")
@@ -115,14 +115,14 @@ package struct BatchRequest: Sendable, Hashable {
         } catch let error as LLMError {
             throw error
         } catch let error as DecodingError {
-            throw invalid("\"sampling_params\": " + message(error))
+            throw invalid("\"sampling_params\": " + message(error, value))
         } catch {
             throw invalid("\"sampling_params\": \(error)")
         }
     }
 
     /// A decoding error as a sentence that names the field.
-    private static func message(_ error: DecodingError) -> String {
+    private static func message(_ error: DecodingError, _ params: JSONValue) -> String {
         func field(_ context: DecodingError.Context) -> String {
             var path = ""
             for key in context.codingPath {
@@ -138,9 +138,21 @@ package struct BatchRequest: Sendable, Hashable {
         case .typeMismatch(let type, let context), .valueNotFound(let type, let context):
             return "\(field(context)) must be \(describe(type))"
         case .keyNotFound(let key, _): return "\(key.stringValue) is missing"
-        case .dataCorrupted(let context): return "\(field(context)) has a value that it can't take"
-        @unknown default: return "a value can't be read"
+        case .dataCorrupted: break
+        @unknown default: break
         }
+        // A number out of range comes without its key: look for the member that fails alone.
+        for (key, value) in params.members {
+            var json = JSONWriter()
+            json.object { json in
+                json.key(key)
+                json.raw(value.bytes)
+            }
+            if (try? JSONDecoder().decode(SamplingParams.self, from: Data(json.bytes))) == nil {
+                return "\(key) can't be \(describe(value))"
+            }
+        }
+        return "a value can't be read"
     }
 
     private static func describe(_ type: any Any.Type) -> String {

@@ -28,10 +28,14 @@ package struct GenerateCommand: AsyncParsableCommand {
     @Argument(help: "Text to continue; may be given several times.")
     package var prompts: [String] = []
 
-    @Option(name: [.long, .customShort("i")], help: ArgumentHelp("Requests, one JSON object a line; - is standard input.", valueName: "in.jsonl"))
+    @Option(
+        name: [.long, .customShort("i")],
+        help: ArgumentHelp("Requests, one JSON object a line; - is standard input.", valueName: "in.jsonl"))
     package var input: String?
 
-    @Option(name: [.long, .customShort("o")], help: ArgumentHelp("Where the results of --input go.", valueName: "out.jsonl"))
+    @Option(
+        name: [.long, .customShort("o")],
+        help: ArgumentHelp("Where the results of --input go.", valueName: "out.jsonl"))
     package var output: String?
 
     @OptionGroup(title: "Sampling options")
@@ -81,7 +85,7 @@ package struct GenerateCommand: AsyncParsableCommand {
         do {
             let result = try await run.run()
             succeeded = result.succeeded
-            if !engine.quiet { Console.note(result.statistics) }
+            if !engine.quiet, let statistics = result.statistics { Console.note(statistics) }
         } catch {
             await llm.shutdown()
             guard interrupts.isInterrupted else { throw error }
@@ -126,36 +130,39 @@ package struct GenerateCommand: AsyncParsableCommand {
         let output = try OrderedOutput(path, input: file)
         if let kept = output.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
         interrupts.needEnding()
-        let shrinks = sampling.maxTokens == nil
-        let config = engine.config
-        let run = BatchRun(
-            reader: LineReader(file), output: output,
-            defaults: sampling.params(over: llm.defaultSamplingParams, seed: engine.seed),
-            window: min(4 * config.maxSequences, config.maxQueuedRequests ?? .max),
-            generate: { line in
-                let request = try llm.prepare(line.request, shrinksMaxTokens: shrinks && !line.namesMaxTokens)
-                return try await llm.stream(request).collect()
-            })
+        let run = batch(llm, LineReader(file), output)
         let showsBar = File.standardError.isTerminal && !engine.quiet
-        let bar = showsBar ? ProgressBar(totalBytes: file.size, progress: { run.progress }, statistics: { llm.statistics }) : nil
+        let bar = showsBar ? ProgressBar(of: run, on: llm, totalBytes: file.size) : nil
         let clock = ContinuousClock()
         let start = clock.now
-        do {
-            try await run.run()
-        } catch {
-            await bar?.stop()
-            await llm.shutdown()
-            let state = "\(path) is unchanged; \(Format.count(output.count, "finished request")) in \(output.partialPath)"
-            if interrupts.isInterrupted {
-                Console.note("interrupted: \(state)")
-                throw Interrupts.exitCode
-            }
-            throw LLMError(.inputOutput, "\(error); \(state)")
-        }
-        await bar?.stop()
+        let outcome: Result<Void, any Error>
+        do { outcome = .success(try await run.run()) } catch { outcome = .failure(error) }
+        let seconds = (clock.now - start).inSeconds
         let statistics = llm.statistics
+        await bar?.stop()
         await llm.shutdown()
-        try report(run.progress, statistics, seconds: (clock.now - start).inSeconds, path)
+        if case .failure(let error) = outcome {
+            let finished = Format.count(output.count, "finished request")
+            let state = "\(path) is unchanged; \(finished) in \(output.partialPath)"
+            if !interrupts.isInterrupted { throw LLMError(.inputOutput, "\(error); \(state)") }
+            Console.note("interrupted: \(state)")
+            throw Interrupts.exitCode
+        }
+        try report(run.progress, statistics, seconds: seconds, path)
+    }
+
+    private func batch(_ llm: LLM, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
+        let shrinks = sampling.maxTokens == nil
+        let config = engine.config
+        return BatchRun(
+            reader: reader, output: output,
+            defaults: sampling.params(over: llm.defaultSamplingParams, seed: engine.seed),
+            // Enough to keep the engine's batch full, and never more than it lets wait.
+            window: min(4 * config.maxSequences, config.maxQueuedRequests ?? .max)
+        ) { line in
+            let request = llm.prepare(line.request, shrinksMaxTokens: shrinks && !line.namesMaxTokens)
+            return try await llm.stream(request).collect()
+        }
     }
 
     private func report(
@@ -163,11 +170,14 @@ package struct GenerateCommand: AsyncParsableCommand {
     ) throws {
         if !engine.quiet {
             Console.note(
-                "\(Format.count(progress.done, "request")) in \(Format.seconds(seconds)): "
-                    + "prompt \(Format.count(statistics.prefillTokens, "token")) computed, "
-                    + "\(Format.count(statistics.prefixCacheHits)) cached, \(Format.rate(statistics.prefillTokens, seconds)); "
-                    + "generated \(Format.count(statistics.generatedTokens, "token")), "
-                    + "\(Format.rate(statistics.generatedTokens, seconds)); results in \(path)")
+                """
+                \(Format.count(progress.done, "request")) in \(Format.seconds(seconds)); \
+                prefill \(Format.count(statistics.prefillTokens, "token")) \
+                (\(Format.count(statistics.prefixCacheHits)) more were cached), \
+                \(Format.rate(statistics.prefillTokens, seconds)); \
+                generated \(Format.count(statistics.generatedTokens, "token")), \
+                \(Format.rate(statistics.generatedTokens, seconds)); results in \(path)
+                """)
         }
         if progress.failed > 0 {
             Console.error(

@@ -9,29 +9,22 @@ package struct ProgressBar: Sendable {
 
     private let task: Task<Void, Never>
 
-    /// - Parameters:
-    ///   - totalBytes: Size of the input; nil when it is a pipe.
-    ///   - progress: How far the run is.
-    ///   - statistics: The engine's counters.
-    package init(
-        totalBytes: Int?, progress: @escaping @Sendable () -> BatchRun.Progress,
-        statistics: @escaping @Sendable () -> EngineStatistics
-    ) {
+    /// - Parameter totalBytes: Size of the input; nil when it is a pipe.
+    package init(of run: BatchRun, on llm: LLM, totalBytes: Int?) {
         task = Task {
             let clock = ContinuousClock()
-            var before = statistics()
+            var before = llm.statistics
             var time = clock.now
             while !Task.isCancelled {
                 try? await Task.sleep(for: Self.interval)
                 if Task.isCancelled { break }
-                let now = statistics()
+                let now = llm.statistics
                 let seconds = (clock.now - time).inSeconds
-                let rates = (
-                    prefill: Format.rate(now.prefillTokens - before.prefillTokens, seconds),
-                    decode: Format.rate(now.generatedTokens - before.generatedTokens, seconds)
-                )
-                let text = Self.line(progress(), totalBytes: totalBytes, prefill: rates.prefill, decode: rates.decode)
-                Self.draw(text)
+                Self.draw(
+                    Self.line(
+                        run.progress, totalBytes: totalBytes,
+                        prefill: Format.rate(now.prefillTokens - before.prefillTokens, seconds),
+                        decode: Format.rate(now.generatedTokens - before.generatedTokens, seconds)))
                 // Rates are of the last second or so: shorter windows jump about.
                 if seconds > 1 {
                     before = now

@@ -34,8 +34,8 @@ package struct PromptRun: Sendable {
 
     /// Runs the prompts.
     ///
-    /// - Returns: Whether all succeeded, and a line of statistics.
-    package func run() async throws -> (succeeded: Bool, statistics: String) {
+    /// - Returns: Whether all succeeded, and a line of statistics when there was something to measure.
+    package func run() async throws -> (succeeded: Bool, statistics: String?) {
         let start = clock.now
         var succeeded = true
         var total = Measured()
@@ -55,7 +55,7 @@ package struct PromptRun: Sendable {
                 total.end = max(total.end, measured.end)
             }
         }
-        return (succeeded, Self.describe(total))
+        return (succeeded, total.generatedTokens > 0 ? Self.describe(total) : nil)
     }
 
     /// One prompt; nil when it failed.
@@ -63,11 +63,12 @@ package struct PromptRun: Sendable {
         let sections = index * params.n..<(index + 1) * params.n
         if prompts.count > 1 {
             let place = "[\(index + 1)/\(prompts.count)]"
-            try printer.append("\(place) \(Format.heading(prompts[index]))\n", to: sections.lowerBound)
+            let gap = index > 0 ? "\n" : ""
+            try printer.append("\(gap)\(place) \(Format.heading(prompts[index]))\n", to: sections.lowerBound)
         }
         defer { for section in sections { try? printer.finish(section) } }
         do {
-            let request = try llm.prepare(Request(.text(prompts[index]), params), shrinksMaxTokens: shrinksMaxTokens)
+            let request = llm.prepare(Request(.text(prompts[index]), params), shrinksMaxTokens: shrinksMaxTokens)
             return try await print(llm.stream(request), sections.lowerBound, since: start)
         } catch let error as LLMError where error.code != .engineFailed && error.code != .inputOutput {
             if Task.isCancelled { throw CancellationError() }
@@ -124,17 +125,18 @@ package struct PromptRun: Sendable {
 }
 
 extension LLM {
-    /// A request whose prompt is token ids and whose `maxTokens`, when nobody chose it, fits the context.
-    func prepare(_ request: Request, shrinksMaxTokens: Bool) throws -> Request {
+    /// A request whose `maxTokens`, when nobody chose it, fits what the context and the KV cache have left.
+    func prepare(_ request: Request, shrinksMaxTokens: Bool) -> Request {
         guard shrinksMaxTokens, var params = request.params, let wanted = params.maxTokens else { return request }
-        let count: Int
+        let ids: [TokenID]
         switch request.prompt {
-        case .tokens(let ids): count = ids.count
+        case .tokens(let given): ids = given
         case .text(let text):
             guard let tokenizer else { return request }
-            count = try tokenizer.encode(text).count
+            ids = tokenizer.encode(text)
         }
-        params.maxTokens = max(1, params.minTokens, min(wanted, maxModelLength - count))
-        return Request(request.prompt, params)
+        let left = min(maxModelLength, kvTokenCapacity + 1) - ids.count
+        params.maxTokens = max(1, params.minTokens, min(wanted, left))
+        return Request(.tokens(ids), params)
     }
 }

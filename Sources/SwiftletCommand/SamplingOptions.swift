@@ -38,7 +38,9 @@ package struct SamplingOptions: ParsableArguments {
         help: ArgumentHelp("Above 1: lower tokens that prompt or output have.", valueName: "penalty"))
     package var repetitionPenalty: Float?
 
-    @Option(help: ArgumentHelp("Most tokens to generate (default: 256, or what the context has left).", valueName: "tokens"))
+    @Option(
+        help: ArgumentHelp(
+            "Most tokens to generate (default: 256, or what the context has left).", valueName: "tokens"))
     package var maxTokens: Int?
 
     @Option(help: ArgumentHelp("No end before this many tokens.", valueName: "tokens"))
