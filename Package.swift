@@ -19,6 +19,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     ],
     targets: [
         // JSON reader shared by tokenizer.json, configs, safetensors headers and JSONL.
@@ -33,6 +34,7 @@ let package = Package(
             name: "Swiftlet",
             dependencies: [
                 "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletDemoModel",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),

@@ -1,10 +1,116 @@
 // kernels.h: what one instruction-set level provides, and what the level-independent files share.
-// Owner: dispatch.c fills a swiftlet_cpu with the table of its level; cpu.c / pool.c run the work.
+//
+// How an operation runs (rms_norm.c's or linear.c's public function is the pattern to follow):
+//   1. The public function (level-independent, plain C) copies its arguments into a struct declared here
+//      (`*_work`) on its stack, decides how many items the work has, and calls
+//      swiftlet_parallel_for(cpu, items, cpu->kernels->operation[dtype], &work).
+//   2. The pool hands items 0..<items out one by one, in ascending order, to whichever thread is free. One item
+//      (or one thread) runs inline on the caller, so tiny work is given a single item.
+//   3. The table entry is a `swiftlet_task`: it casts `context` to its `*_work`, computes that item with the
+//      level's vectors and returns. It gets scratch by swiftlet_scratch(work->cpu, thread): 64-byte aligned,
+//      SWIFTLET_SCRATCH_BYTES, uninitialised, valid until the task returns. Nothing allocates after creation.
+//   4. level_*.c include level.inc.h, which includes every kernel file (*.inc.h), those that depend on the dtype
+//      twice (with UNIT, DOT, NAMED(...) and so on set; see level.inc.h), and fills the level's table.
+//
+// Invariant: what an item computes depends on the item alone, never on `thread` or on how items were spread.
 
 #pragma once
 
 #include "include/CSwiftletKernels.h"
+#include "pool.h"
 
-// Each entry works on a range of items so that the pool can hand ranges out; see the *.inc.h that defines it.
-// [2] entries are indexed by swiftlet_dtype.
-typedef struct swiftlet_kernel_table swiftlet_kernel_table;
+/// Work on one item of an operation. `context` points to the operation's work struct.
+typedef void (*swiftlet_task)(void *context, int32_t item, int32_t thread);
+
+/// One level's kernels. [2] entries are indexed by swiftlet_dtype.
+typedef struct {
+    swiftlet_task linear[2];          // linear_work, item = token chunk x panel
+    swiftlet_task rms_norm[2];        // rms_norm_work, item = a few rows
+    swiftlet_task logits_maximum;     // logits_work, item = a block of the row
+    swiftlet_task logits_sum;         // the same
+    swiftlet_task logits_greater;     // the same
+    swiftlet_task top_logits;         // top_logits_work, one item
+    swiftlet_task sample;             // sample_work, item = a row
+    swiftlet_task rope_and_store[2];  // rope.c's and rope.inc.h's
+    swiftlet_task attention[2];       // attention.c's and attention.inc.h's
+} swiftlet_kernel_table;
+
+enum { SWIFTLET_SCRATCH_BYTES = 512 * 1024 };
+
+struct swiftlet_cpu {
+    swiftlet_level level;
+    int32_t threads;
+    const swiftlet_kernel_table *kernels;
+    swiftlet_pool *pool;
+    uint8_t *scratch;  // [threads][SWIFTLET_SCRATCH_BYTES]
+};
+
+/// The scratch of one thread of the pool (the `thread` its task was given).
+static inline void *swiftlet_scratch(const swiftlet_cpu *cpu, int32_t thread) {
+    return cpu->scratch + (size_t)thread * SWIFTLET_SCRATCH_BYTES;
+}
+
+static inline int32_t swiftlet_ceil_div(int32_t a, int32_t b) { return a / b + (a % b != 0); }
+
+extern const swiftlet_kernel_table swiftlet_kernels_portable;
+#if defined(__x86_64__)
+extern const swiftlet_kernel_table swiftlet_kernels_avx2;
+extern const swiftlet_kernel_table swiftlet_kernels_avx512;
+extern const swiftlet_kernel_table swiftlet_kernels_avx512bf16;
+#endif
+
+// --- Work structs: an operation's arguments as its tasks see them ------------------------------------------
+
+typedef struct {
+    const swiftlet_cpu *cpu;
+    const float *x;        // [*, columns]
+    const int32_t *rows;   // [count] or NULL
+    const float *weight;   // [columns]
+    void *out;             // [count, columns]
+    size_t x_stride, out_stride;
+    int32_t count, columns;
+    int32_t rows_per_item;
+    float epsilon;
+} rms_norm_work;
+
+enum {
+    LINEAR_BLOCK_WORDS = 1024,   // of a panel: 256 KiB, which stays in the L2 cache
+    LINEAR_PREFETCH_TOKENS = 12,  // below, the hardware's own prefetching is as fast or faster
+};
+
+typedef struct {
+    const swiftlet_cpu *cpu;
+    const swiftlet_matrix *matrix;
+    const void *x;      // [tokens, columns]
+    const float *bias;  // [rows] or NULL
+    void *out;          // [tokens, outputs]
+    size_t x_stride, out_stride;
+    swiftlet_epilogue epilogue;
+    int32_t tokens, tokens_per_chunk;
+    int32_t panels;
+} linear_work;
+
+typedef struct {
+    double sum;     // of exp(logit - maximum)
+    float maximum;  // of the block
+    int32_t index;  // of the maximum, -1 when all are NaN; or how many are greater
+} logits_partial;
+
+typedef struct {
+    const float *logits;  // [count]
+    logits_partial *partials;
+    int32_t count, block;
+    float value;
+} logits_work;
+
+typedef struct {
+    const float *logits;  // [count]
+    int32_t *ids;         // [k]
+    float *values;        // [k]
+    int32_t count, k;
+} top_logits_work;
+
+typedef struct {
+    const swiftlet_cpu *cpu;
+    swiftlet_sample_row *rows;
+} sample_work;

@@ -6,12 +6,27 @@
 
 #pragma once
 
+#include <float.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(LEVEL_AVX512) || defined(LEVEL_AVX512BF16) || defined(LEVEL_AVX2)
-#include <immintrin.h>
+#include "scalar.h"
+
+#if defined(LEVEL_AVX512) || defined(LEVEL_AVX512BF16)
+#define HAS_AVX512 1
+#else
+#define HAS_AVX512 0
 #endif
+#if HAS_AVX512 || defined(LEVEL_AVX2)
+#include <immintrin.h>
+#define HAS_FMA 1
+#else
+#define HAS_FMA 0
+#endif
+
+// Vectors are passed by value to inlined functions only, so their ABI does not matter.
+#pragma clang diagnostic ignored "-Wpsabi"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -35,7 +50,7 @@ INLINE vf vf_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask &
 
 // a * b + c, fused where the level has it; on the portable level whatever one C expression gives.
 INLINE vf vf_fma(vf a, vf b, vf c) {
-#if defined(LEVEL_AVX512) || defined(LEVEL_AVX512BF16) || defined(LEVEL_AVX2)
+#if HAS_FMA
     return __builtin_elementwise_fma(a, b, c);
 #else
     return a * b + c;
@@ -58,24 +73,89 @@ INLINE vf dot_bf16(vf acc, vw a, vw b) {
 INLINE vf dot_f32(vf acc, vw a, vw b) { return vf_fma((vf)a, (vf)b, acc); }
 
 // Round to nearest even; NaN stays NaN.
-INLINE uint16_t bf16_from_float(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((bits >> 16) | 0x40);
-    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
-}
-INLINE float bf16_to_float(uint16_t x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
 INLINE vw bf16_round(vf x) {  // the rounded value in the high half, low half zero
     vw bits = (vw)x;
     vw rounded = (bits + vw_set(0x7fffu) + ((bits >> 16) & vw_set(1))) & vw_set(0xffff0000u);
     vi nan = (vi)((bits & vw_set(0x7fffffffu)) > vw_set(0x7f800000u));
     return (vw)(((vi)((bits & vw_set(0xffff0000u)) | vw_set(0x00400000u)) & nan) | ((vi)rounded & ~nan));
 }
+
+// Sixteen bfloat16 in memory, as float32.
+typedef uint16_t vh __attribute__((vector_size(32)));  // 16 half words
+typedef uint16_t vh_unaligned __attribute__((vector_size(32), aligned(2)));
+INLINE vh bf16_narrow(vf x) {
+#if defined(LEVEL_AVX512BF16)
+    return (vh)_mm512_cvtneps_pbh((__m512)x);  // denormals become zero
+#else
+    return __builtin_convertvector(bf16_round(x) >> 16, vh);
+#endif
+}
+INLINE vf bf16_widen(vh x) { return (vf)(__builtin_convertvector(x, vw) << 16); }
+INLINE vf bf16_load(const uint16_t *p) { return bf16_widen(*(const vh_unaligned *)p); }
+INLINE void bf16_store(uint16_t *p, vf v) { *(vh_unaligned *)p = bf16_narrow(v); }
+
+// The first n (0...16) lanes of memory; the others are zero when read and untouched when written.
+INLINE vf vf_load_first(const float *p, int32_t n) {
+#if HAS_AVX512
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    if (n >= 16) return vf_load(p);
+    vf v = vf_set(0);
+    memcpy(&v, p, (size_t)n * 4);
+    return v;
+#endif
+}
+INLINE void vf_store_first(float *p, vf v, int32_t n) {
+#if HAS_AVX512
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    if (n >= 16) {
+        vf_store(p, v);
+        return;
+    }
+    memcpy(p, &v, (size_t)n * 4);
+#endif
+}
+INLINE vf bf16_load_first(const uint16_t *p, int32_t n) {
+#if HAS_AVX512
+    return bf16_widen((vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+#else
+    if (n >= 16) return bf16_load(p);
+    vh v = {0};
+    memcpy(&v, p, (size_t)n * 2);
+    return bf16_widen(v);
+#endif
+}
+INLINE void bf16_store_first(uint16_t *p, vf v, int32_t n) {
+#if HAS_AVX512
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)bf16_narrow(v));
+#else
+    if (n >= 16) {
+        bf16_store(p, v);
+        return;
+    }
+    vh narrow = bf16_narrow(v);
+    memcpy(p, &narrow, (size_t)n * 2);
+#endif
+}
+
+// e^x to about 1e-7 relative; arguments are clamped to -87.3...88.7. NaN gives some finite value.
+INLINE vf vf_exp(vf x) {
+    x = vf_select(x < vf_set(88.7f), x, vf_set(88.7f));
+    x = vf_select(x > vf_set(-87.3f), x, vf_set(-87.3f));
+    vf shifted = vf_fma(x, vf_set(1.44269504f), vf_set(12582912.0f));  // 1.5 * 2^23: rounds to an integer
+    vf n = shifted - vf_set(12582912.0f);
+    vf r = vf_fma(n, vf_set(-0.693359375f), x);  // ln 2 in two parts, the first of few bits
+    r = vf_fma(n, vf_set(2.12194440e-4f), r);
+    vf p = vf_fma(r, vf_set(1.0f / 5040), vf_set(1.0f / 720));
+    p = vf_fma(p, r, vf_set(1.0f / 120));
+    p = vf_fma(p, r, vf_set(1.0f / 24));
+    p = vf_fma(p, r, vf_set(1.0f / 6));
+    p = vf_fma(p, r, vf_set(0.5f));
+    p = vf_fma(p * r, r, r) + vf_set(1);
+    return (vf)((vw)p + ((vw)shifted << 23));  // the low bits of `shifted` are n
+}
+INLINE vf vf_silu(vf x) { return x / (vf_set(1) + vf_exp(-x)); }
 
 // Horizontal reductions: halves onto halves, always in this order.
 INLINE float vf_sum(vf v) {

@@ -1,7 +1,7 @@
 // SamplingParams in JSON: vLLM's snake_case keys, shared by JSONL files and request bodies.
 // Invariant: a key that is not understood is an error, never silently ignored.
 
-public import SwiftletTokenizer
+import SwiftletTokenizer
 
 extension CodingUserInfoKey {
     /// A ``SamplingParams`` for `Decoder.userInfo`: what fields that are not given take.

@@ -48,6 +48,9 @@ void swiftlet_cpu_destroy(swiftlet_cpu *cpu);
 void swiftlet_parallel_for(swiftlet_cpu *cpu, int32_t items, void (*task)(void *context, int32_t item, int32_t thread),
                            void *context);
 
+/// Runs `body(context)` on a new detached thread with a stack of 8 MiB. False when none can be started.
+bool swiftlet_thread_start(void (*body)(void *context), void *context);
+
 /// Zeroed pages straight from the kernel, huge ones where it can; NULL when there is no memory.
 void *swiftlet_allocate(size_t bytes);
 void swiftlet_release(void *memory, size_t bytes);

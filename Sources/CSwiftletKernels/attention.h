@@ -1,0 +1,112 @@
+// attention.h: what the paged-cache operations (rope.c, attention.c and their *.inc.h) share: the geometry of the
+// cache, the numbering of work items, and the scratch of a thread that runs attention.
+//
+// Invariant: nothing here depends on the instruction-set level; which rows share an item decides speed only.
+
+#pragma once
+
+#include <stdatomic.h>
+
+#include "kernels.h"
+
+enum {
+    TILE_POSITIONS = 64,       // positions per tile, counted from position 0 of the sequence
+    TILE_PANELS = 4,           // panels of 16 slots in a tile
+    SEGMENT_POSITIONS = 2048,  // O, L and M start afresh at each multiple, and are merged in order
+    ITEM_ROWS = 96,            // the most (token, query head) rows of an item
+    MAX_HEAD_DIM = 256,
+    MAX_TILE_ROWS = 6,         // the most rows of a register tile, on any level
+};
+
+// --- Geometry of the cache ---------------------------------------------------------------------------------
+
+static inline int32_t cache_unit(const swiftlet_kv_layer *cache) { return cache->dtype == SWIFTLET_BFLOAT16 ? 2 : 1; }
+
+/// The words of a row of values: head_dim rounded up to whole vectors.
+static inline int32_t cache_value_row(int32_t head_dim) { return (head_dim + 15) / 16 * 16; }
+
+static inline size_t cache_key_words(int32_t block_size, int32_t head_dim, int32_t unit) {
+    return (size_t)block_size * (size_t)(head_dim / unit);
+}
+static inline size_t cache_value_words(int32_t block_size, int32_t head_dim, int32_t unit) {
+    return (size_t)(block_size / unit) * (size_t)cache_value_row(head_dim);
+}
+
+/// Where the panel of 16 slots that holds `position` (a multiple of 16) of a sequence lies, for one KV head.
+typedef struct {
+    uint32_t *keys;    // [head_dim / unit][16]
+    uint32_t *values;  // [16 / unit][head_dim rounded up to 16]
+} cache_panel;
+
+static inline cache_panel cache_find_panel(const swiftlet_kv_layer *cache, const swiftlet_paged_batch *batch,
+                                           int32_t sequence, int32_t head, int32_t position, int32_t unit) {
+    int32_t shift = __builtin_ctz((unsigned)cache->block_size);
+    int32_t slot = position & (cache->block_size - 1);
+    int32_t block = batch->block_tables[(size_t)sequence * (size_t)batch->block_table_stride +
+                                        (size_t)(position >> shift)];
+    size_t key_words = cache_key_words(cache->block_size, cache->head_dim, unit);
+    size_t words = key_words + cache_value_words(cache->block_size, cache->head_dim, unit);
+    uint32_t *base = cache->base + ((size_t)block * (size_t)cache->kv_heads + (size_t)head) * words;
+    return (cache_panel){base + (size_t)slot * (size_t)(cache->head_dim / unit),
+                         base + key_words + (size_t)(slot / unit) * (size_t)cache_value_row(cache->head_dim)};
+}
+
+// --- Numbering of items --------------------------------------------------------------------------------------
+
+// Each sequence's rows are cut into blocks. Without memory for prefix sums, sequence s gets the numbers from
+// floor(rows before it / rows_per_block) + spare * s on: never too few, and a few numbers stay empty.
+static inline int64_t first_block_number(const swiftlet_paged_batch *batch, int32_t sequence, int32_t rows_per_token,
+                                         int32_t rows_per_block, int32_t spare) {
+    return (int64_t)batch->query_offsets[sequence] * rows_per_token / rows_per_block + (int64_t)spare * sequence;
+}
+
+/// The last sequence whose numbers start at or before `number`.
+static inline int32_t sequence_of_block(const swiftlet_paged_batch *batch, int64_t number, int32_t rows_per_token,
+                                        int32_t rows_per_block, int32_t spare) {
+    int32_t low = 0, high = batch->sequences;
+    while (high - low > 1) {
+        int32_t middle = low + (high - low) / 2;
+        if (first_block_number(batch, middle, rows_per_token, rows_per_block, spare) <= number) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/// The position of a sequence's first row of this step.
+static inline int32_t first_position(const swiftlet_paged_batch *batch, int32_t sequence) {
+    int32_t rows = batch->query_offsets[sequence + 1] - batch->query_offsets[sequence];
+    return batch->context_lengths[sequence] - rows;
+}
+
+// --- Attention's work ----------------------------------------------------------------------------------------
+
+typedef struct {
+    const swiftlet_cpu *cpu;
+    const swiftlet_kv_layer *cache;
+    const swiftlet_paged_batch *batch;
+    const void *q;  // [tokens, query_heads * head_dim]
+    void *out;      // [tokens, query_heads * head_dim]
+    size_t q_stride, out_stride;
+    int32_t group;  // query heads per KV head
+    int32_t window;
+    int32_t rows_per_item;
+    int32_t items_per_head, items;
+    float scale;  // of the scores, log2(e) included
+    _Atomic int32_t claimed;
+} attention_work;
+
+/// Rows first..<first + count of one sequence and KV head. Row r is token r / group, query head r % group.
+typedef struct {
+    int32_t sequence, head, first, count;
+} attention_rows;
+
+/// The rows' state, in the scratch of the thread.
+typedef struct {
+    uint32_t *queries;      // [count][head_dim / unit]
+    uint32_t *weights;      // [count][64 / unit], of this tile
+    float *scores;          // [tile rows][64], of this tile
+    float *out, *all_out;   // [count][head_dim rounded up to 16]: O of this segment, and merged
+    float *sum, *all_sum;   // [count][16]: L
+    float *high, *all_high; // [count]: M
+    int32_t *start, *limit; // [count]: the row sees positions start..<limit
+} attention_state;

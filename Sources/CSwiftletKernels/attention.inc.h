@@ -1,0 +1,218 @@
+// attention.inc.h: attention of a block of query rows over the paged cache; see attention.c for the items and
+// level.inc.h for the names. One arithmetic serves prefill, chunks and decode (in a decode the rows are the query
+// heads of the group): tiles of 64 positions on a grid that starts at position 0, segments of 2048 merged in order.
+//
+// Invariant: a row's result is a function of the row, the keys and values it sees, and nothing else.
+
+#include "attention.h"
+
+#include "attention_tile.inc.h"
+#include "attention_softmax.inc.h"
+
+#ifndef ATTENTION_ITEMS
+#define ATTENTION_ITEMS
+
+/// The keys and values of a tile's panels; a panel not needed stands for one that is.
+typedef struct {
+    const uint32_t *keys[TILE_PANELS], *values[TILE_PANELS];
+} attention_tile;
+
+/// The first position that a row at `position` sees.
+INLINE int32_t attention_start(int32_t window, int32_t position) {
+    return window > 0 && position >= window ? position - window + 1 : 0;
+}
+
+INLINE int32_t attention_claim(attention_work *work) {
+    return atomic_fetch_add_explicit(&work->claimed, 1, memory_order_relaxed);
+}
+
+/// The rows of an item; none (count 0) for the few numbers that stay empty.
+static attention_rows attention_item(const attention_work *work, int32_t item) {
+    const swiftlet_paged_batch *batch = work->batch;
+    if (item >= work->items) return (attention_rows){0};
+    int32_t number = work->items_per_head - 1 - item % work->items_per_head;
+    int32_t sequence = sequence_of_block(batch, number, work->group, work->rows_per_item, 1);
+    int64_t block = number - first_block_number(batch, sequence, work->group, work->rows_per_item, 1);
+    int64_t rows = (int64_t)(batch->query_offsets[sequence + 1] - batch->query_offsets[sequence]) * work->group;
+    int64_t first = block * work->rows_per_item;
+    if (first >= rows) return (attention_rows){0};
+    int64_t count = rows - first < work->rows_per_item ? rows - first : work->rows_per_item;
+    return (attention_rows){sequence, item / work->items_per_head, (int32_t)first, (int32_t)count};
+}
+
+/// Divides a thread's scratch. 2 * O, queries and weights of 96 rows take 320 KiB at the largest head.
+static attention_state attention_divide(void *scratch, int32_t rows, int32_t dims) {
+    attention_state state;
+    float *next = scratch;
+    state.queries = (uint32_t *)next, next += rows * dims;
+    state.weights = (uint32_t *)next, next += rows * TILE_POSITIONS;
+    state.scores = next, next += MAX_TILE_ROWS * TILE_POSITIONS;
+    state.out = next, next += rows * dims;
+    state.all_out = next, next += rows * dims;
+    state.sum = next, next += rows * 16;
+    state.all_sum = next, next += rows * 16;
+    state.high = next, next += rows;
+    state.all_high = next, next += rows;
+    state.start = (int32_t *)next, next += rows;
+    state.limit = (int32_t *)next;
+    return state;
+}
+
+/// Merging into nothing: the segment becomes the whole.
+static void attention_swap(attention_state *state) {
+    attention_state old = *state;
+    state->out = old.all_out, state->all_out = old.out;
+    state->sum = old.all_sum, state->all_sum = old.sum;
+    state->high = old.all_high, state->all_high = old.high;
+}
+
+#endif
+
+static attention_tile NAMED(find_tile)(const attention_work *work, const attention_rows *rows, int32_t tile,
+                                       int32_t start, int32_t limit) {
+    attention_tile found;
+    int32_t first = start > tile ? (start - tile) / 16 : 0;
+    int32_t last = (limit < tile + TILE_POSITIONS ? limit - 1 - tile : TILE_POSITIONS - 1) / 16;
+    for (int32_t j = 0; j < TILE_PANELS; j++) {
+        int32_t panel = j < first ? first : j > last ? last : j;
+        cache_panel at =
+            cache_find_panel(work->cache, work->batch, rows->sequence, rows->head, tile + 16 * panel, UNIT);
+        found.keys[j] = at.keys;
+        found.values[j] = at.values;
+    }
+    return found;
+}
+
+/// The first tile that an item will read.
+static attention_tile NAMED(first_tile)(const attention_work *work, const attention_rows *rows) {
+    int32_t position = first_position(work->batch, rows->sequence) + rows->first / work->group;
+    int32_t last = first_position(work->batch, rows->sequence) + (rows->first + rows->count - 1) / work->group;
+    int32_t start = attention_start(work->window, position);
+    return NAMED(find_tile)(work, rows, start & -TILE_POSITIONS, start, last + 1);
+}
+
+/// Copies the queries (rows at a large power-of-two stride would share cache sets) and notes what each row sees.
+static void NAMED(load_rows)(const attention_work *work, const attention_rows *rows, attention_state *state) {
+    int32_t head_dim = work->cache->head_dim, words = head_dim / UNIT;
+    int32_t token = work->batch->query_offsets[rows->sequence], position = first_position(work->batch, rows->sequence);
+    for (int32_t i = 0; i < rows->count; i++) {
+        int32_t row = rows->first + i, head = rows->head * work->group + row % work->group;
+        const ELEMENT *q = (const ELEMENT *)work->q + (size_t)(token + row / work->group) * work->q_stride;
+        memcpy(state->queries + i * words, q + (size_t)head * (size_t)head_dim, (size_t)words * 4);
+        state->start[i] = attention_start(work->window, position + row / work->group);
+        state->limit[i] = position + row / work->group + 1;
+    }
+}
+
+/// Rows begin..<end of the item against one tile. `panel` to `last` are the panels that a row among them sees.
+static void NAMED(attend_row_tile)(const attention_work *work, const attention_state *state, int32_t begin,
+                                   int32_t end, int32_t tile, const attention_tile *at, const attention_tile *next) {
+    int32_t words = work->cache->head_dim / UNIT, dims = cache_value_row(work->cache->head_dim);
+    int32_t start = state->start[begin] - tile, limit = state->limit[end - 1] - tile;
+    int32_t panels = limit < TILE_POSITIONS ? (limit + 15) / 16 : TILE_PANELS;
+    for (int32_t panel = start > 0 ? start / 16 : 0; panel < panels;) {
+        int32_t width = 2;
+        while ((1 << width) > panels - panel || NAMED(score_tiles)[end - begin][width] == NULL) width--;
+        NAMED(score_tiles)[end - begin][width](state->queries + begin * words, words, at->keys + panel,
+                                               next->keys + panel, state->scores + 16 * panel);
+        panel += 1 << width;
+    }
+    for (int32_t i = begin; i < end; i++)
+        NAMED(softmax_row)(state->scores + (i - begin) * TILE_POSITIONS,
+                           state->start[i] > tile ? state->start[i] - tile : 0, state->limit[i] - tile, work->scale,
+                           dims, state->high + i, state->sum + i * 16, state->out + i * dims,
+                           state->weights + i * (TILE_POSITIONS / UNIT));
+}
+
+static void NAMED(attend_values)(const attention_work *work, const attention_state *state, int32_t begin,
+                                 int32_t end, int32_t tile, const attention_tile *at, const attention_tile *next) {
+    int32_t dims = cache_value_row(work->cache->head_dim);
+    int32_t start = state->start[begin] - tile, limit = state->limit[end - 1] - tile;
+    int32_t panel = start > 0 ? start / 16 : 0;
+    int32_t slots = limit < TILE_POSITIONS ? limit : TILE_POSITIONS;
+    for (int32_t dim = 0; dim < dims;) {
+        int32_t width = 3;
+        while ((16 << width) > dims - dim || NAMED(value_tiles)[end - begin][width] == NULL) width--;
+        NAMED(value_tiles)[end - begin][width](state->weights + begin * (TILE_POSITIONS / UNIT), panel,
+                                               (slots + UNIT - 1) / UNIT, at->values, next->values, dim, dims,
+                                               state->out + begin * dims + dim);
+        dim += 16 << width;
+    }
+}
+
+/// All rows of the item that see anything of the tile, in register tiles of even size.
+static void NAMED(attend_tile)(const attention_work *work, const attention_state *state, int32_t count,
+                               int32_t tile, const attention_tile *at, const attention_tile *next) {
+    int32_t begin = 0, end = count;
+    while (state->limit[begin] <= tile) begin++;
+    while (state->start[end - 1] >= tile + TILE_POSITIONS) end--;
+    int32_t tiles = swiftlet_ceil_div(end - begin, TILE_ROWS);
+    for (int32_t i = 0; i < tiles; i++)
+        NAMED(attend_row_tile)(work, state, begin + (end - begin) * i / tiles, begin + (end - begin) * (i + 1) / tiles,
+                               tile, at, next);
+    for (int32_t i = 0; i < tiles; i++)
+        NAMED(attend_values)(work, state, begin + (end - begin) * i / tiles, begin + (end - begin) * (i + 1) / tiles,
+                             tile, at, next);
+}
+
+static void NAMED(clear_rows)(int32_t count, int32_t dims, float *high, float *sum, float *out) {
+    for (int32_t i = 0; i < count; i++) high[i] = -1e30f;
+    memset(sum, 0, (size_t)count * 16 * sizeof(float));
+    memset(out, 0, (size_t)count * (size_t)dims * sizeof(float));
+}
+
+static void NAMED(merge_rows)(attention_state *state, int32_t count, int32_t dims) {
+    for (int32_t i = 0; i < count; i++)
+        NAMED(merge_row)(dims, state->high[i], state->sum + i * 16, state->out + i * dims, state->all_high + i,
+                         state->all_sum + i * 16, state->all_out + i * dims);
+}
+
+/// An item. `following` is the first tile of the thread's next item, or NULL.
+static void NAMED(attend)(const attention_work *work, const attention_rows *rows, const attention_tile *following,
+                          attention_state state) {
+    int32_t head_dim = work->cache->head_dim, dims = cache_value_row(head_dim), count = rows->count;
+    NAMED(load_rows)(work, rows, &state);
+    int32_t start = state.start[0], limit = state.limit[count - 1];
+    attention_tile at = NAMED(first_tile)(work, rows);
+    for (int32_t tile = start & -TILE_POSITIONS, segment_end; tile < limit; tile = segment_end) {
+        segment_end = (tile / SEGMENT_POSITIONS + 1) * SEGMENT_POSITIONS;
+        bool merging = tile > start;
+        NAMED(clear_rows)(count, dims, state.high, state.sum, state.out);
+        for (; tile < limit && tile < segment_end; tile += TILE_POSITIONS) {
+            attention_tile next = tile + TILE_POSITIONS < limit
+                                      ? NAMED(find_tile)(work, rows, tile + TILE_POSITIONS, start, limit)
+                                      : following != NULL ? *following : at;
+            NAMED(attend_tile)(work, &state, count, tile, &at, &next);
+            at = next;
+        }
+        if (merging) NAMED(merge_rows)(&state, count, dims);
+        else attention_swap(&state);
+    }
+    int32_t token = work->batch->query_offsets[rows->sequence];
+    for (int32_t i = 0; i < count; i++) {
+        int32_t row = rows->first + i, head = rows->head * work->group + row % work->group;
+        ELEMENT *out = (ELEMENT *)work->out + (size_t)(token + row / work->group) * work->out_stride;
+        NAMED(finish_row)(head_dim, state.all_sum + i * 16, state.all_out + i * dims,
+                          out + (size_t)head * (size_t)head_dim);
+    }
+}
+
+/// Claims items until none is left. The next one is claimed early, to prefetch its start, when this one is a
+/// decode; behind a large item that would only leave the next one waiting.
+static void NAMED(attention)(void *context, int32_t item, int32_t thread) {
+    (void)item;
+    attention_work *work = context;
+    attention_state state = attention_divide(swiftlet_scratch(work->cpu, thread), work->rows_per_item,
+                                             cache_value_row(work->cache->head_dim));
+    for (int32_t claimed = attention_claim(work); claimed < work->items;) {
+        attention_rows rows = attention_item(work, claimed), following = {0};
+        bool early = rows.count <= work->group;
+        if (early) following = attention_item(work, claimed = attention_claim(work));
+        attention_tile first;
+        if (following.count > 0) first = NAMED(first_tile)(work, &following);
+        if (rows.count > 0) NAMED(attend)(work, &rows, following.count > 0 ? &first : NULL, state);
+        if (!early) claimed = attention_claim(work);
+    }
+}
+
+#undef TILE_ROWS

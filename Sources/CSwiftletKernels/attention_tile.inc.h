@@ -1,0 +1,131 @@
+// attention_tile.inc.h: the two register tiles of attention, R rows by W vectors of 16 lanes: scores (R rows
+// against W panels of keys) and values (R rows of weights against 16 W dims of values). Included by
+// attention.inc.h, once per dtype.
+//
+// Invariant: each lane of each accumulator is one chain, over words or slots ascending, whatever R and W are.
+
+// The tiles of this level, as large as its registers allow: R <= 3 may be wider, so that enough chains run.
+#if defined(LEVEL_AVX512BF16) || (defined(LEVEL_AVX512) && UNIT == 1)
+#define TILE_ROWS 6
+#define TILES(X) \
+    X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(2, 4) X(3, 1) X(3, 2) X(3, 4) \
+    X(4, 1) X(4, 2) X(4, 4) X(5, 1) X(5, 2) X(5, 4) X(6, 1) X(6, 2) X(6, 4)
+#define WIDE_TILES(X) X(1, 8) X(2, 8) X(3, 8)
+#elif defined(LEVEL_AVX512)  // low and high halves take a register each
+#define TILE_ROWS 4
+#define TILES(X) \
+    X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(2, 4) X(3, 1) X(3, 2) X(3, 4) X(4, 1) X(4, 2) X(4, 4)
+#define WIDE_TILES(X)
+#elif defined(LEVEL_AVX2) && UNIT == 1  // a vector is two registers of sixteen
+#define TILE_ROWS 6
+#define TILES(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(3, 2) X(4, 1) X(5, 1) X(6, 1)
+#define WIDE_TILES(X)
+#elif defined(LEVEL_AVX2)
+#define TILE_ROWS 4
+#define TILES(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(4, 1)
+#define WIDE_TILES(X)
+#else
+#define TILE_ROWS 2
+#define TILES(X) X(1, 1) X(1, 2) X(2, 1)
+#define WIDE_TILES(X)
+#endif
+
+/// scores[R][64] (at the tile's first panel) = queries[R][words] . keys[W][words][16]
+typedef void (*NAMED(score_tile))(const uint32_t *queries, int32_t words, const uint32_t *const *keys,
+                                  const uint32_t *const *next, float *scores);
+
+INLINE void NAMED(score)(const int rows, const int width, const uint32_t *queries, int32_t words,
+                         const uint32_t *const *keys, const uint32_t *const *next, float *scores) {
+    vf c[6][8];
+    vw b[8];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+        for (int j = 0; j < width; j++) c[i][j] = vf_set(0);
+    for (int32_t k = 0; k < words; k++) {
+#pragma clang loop unroll(full)
+        for (int j = 0; j < width; j++) {
+            b[j] = vw_load(keys[j] + 16 * k);
+            __builtin_prefetch(next[j] + 16 * k, 0, 2);
+        }
+#pragma clang loop unroll(full)
+        for (int i = 0; i < rows; i++) {
+            vw a = vw_set(queries[i * words + k]);
+#pragma clang loop unroll(full)
+            for (int j = 0; j < width; j++) c[i][j] = DOT(c[i][j], a, b[j]);
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+        for (int j = 0; j < width; j++) vf_store(scores + i * TILE_POSITIONS + 16 * j, c[i][j]);
+}
+
+/// out[R][stride] (at the tile's first dim) += weights[R][64 / UNIT] . values[panel][16 / UNIT][stride], over the
+/// rows of values from panel `begin` on, up to row `end` of the tile (in words: slots or pairs of slots).
+typedef void (*NAMED(value_tile))(const uint32_t *weights, int32_t begin, int32_t end, const uint32_t *const *values,
+                                  const uint32_t *const *next, int32_t dim, int32_t stride, float *out);
+
+INLINE void NAMED(value)(const int rows, const int width, const uint32_t *weights, int32_t begin, int32_t end,
+                         const uint32_t *const *values, const uint32_t *const *next, int32_t dim, int32_t stride,
+                         float *out) {
+    enum { PANEL_ROWS = 16 / UNIT, TILE_WORDS = TILE_POSITIONS / UNIT };
+    vf c[6][8];
+    vw b[8];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+        for (int j = 0; j < width; j++) c[i][j] = vf_load(out + i * stride + 16 * j);
+    for (int32_t panel = begin; panel * PANEL_ROWS < end; panel++) {
+        const uint32_t *v = values[panel] + dim, *n = next[panel] + dim, *p = weights + panel * PANEL_ROWS;
+        int32_t left = end - panel * PANEL_ROWS;
+        for (int32_t x = 0; x < (left < PANEL_ROWS ? left : PANEL_ROWS); x++) {
+#pragma clang loop unroll(full)
+            for (int j = 0; j < width; j++) {
+                b[j] = vw_load(v + (size_t)x * stride + 16 * j);
+                __builtin_prefetch(n + (size_t)x * stride + 16 * j, 0, 2);
+            }
+#pragma clang loop unroll(full)
+            for (int i = 0; i < rows; i++) {
+                vw a = vw_set(p[i * TILE_WORDS + x]);
+#pragma clang loop unroll(full)
+                for (int j = 0; j < width; j++) c[i][j] = DOT(c[i][j], a, b[j]);
+            }
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+        for (int j = 0; j < width; j++) vf_store(out + i * stride + 16 * j, c[i][j]);
+}
+
+// --- One function per tile, and tables [rows][log2 width] of them ------------------------------------------------
+
+#define SCORE_TILE(R, W)                                                                                        \
+    static void NAMED(score_##R##x##W)(const uint32_t *queries, int32_t words, const uint32_t *const *keys,    \
+                                       const uint32_t *const *next, float *scores) {                           \
+        NAMED(score)(R, W, queries, words, keys, next, scores);                                                \
+    }
+#define VALUE_TILE(R, W)                                                                                        \
+    static void NAMED(value_##R##x##W)(const uint32_t *weights, int32_t begin, int32_t end,                    \
+                                       const uint32_t *const *values, const uint32_t *const *next, int32_t dim, \
+                                       int32_t stride, float *out) {                                           \
+        NAMED(value)(R, W, weights, begin, end, values, next, dim, stride, out);                               \
+    }
+TILES(SCORE_TILE)
+TILES(VALUE_TILE)
+WIDE_TILES(VALUE_TILE)
+
+#define LOG2_OF(W) (W == 8 ? 3 : W == 4 ? 2 : W == 2 ? 1 : 0)
+#define SCORE_ENTRY(R, W) [R][LOG2_OF(W)] = NAMED(score_##R##x##W),
+#define VALUE_ENTRY(R, W) [R][LOG2_OF(W)] = NAMED(value_##R##x##W),
+static const NAMED(score_tile) NAMED(score_tiles)[TILE_ROWS + 1][4] = {TILES(SCORE_ENTRY)};
+static const NAMED(value_tile) NAMED(value_tiles)[TILE_ROWS + 1][4] = {TILES(VALUE_ENTRY) WIDE_TILES(VALUE_ENTRY)};
+
+#undef SCORE_TILE
+#undef VALUE_TILE
+#undef LOG2_OF
+#undef SCORE_ENTRY
+#undef VALUE_ENTRY
+#undef TILES
+#undef WIDE_TILES

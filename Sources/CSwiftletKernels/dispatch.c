@@ -1,0 +1,87 @@
+// dispatch.c: which instruction-set levels this machine runs, and the swiftlet_cpu that carries one of them.
+// Owner: the CPU backend. Invariant: a level is offered only when both the CPU and the operating system (its saved
+// register state) support every feature that level_*.c is compiled for.
+
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "kernels.h"
+
+static const swiftlet_kernel_table *table_of(swiftlet_level level) {
+    switch (level) {
+        case SWIFTLET_LEVEL_PORTABLE: return &swiftlet_kernels_portable;
+#if defined(__x86_64__)
+        case SWIFTLET_LEVEL_AVX2: return &swiftlet_kernels_avx2;
+        case SWIFTLET_LEVEL_AVX512: return &swiftlet_kernels_avx512;
+        case SWIFTLET_LEVEL_AVX512BF16: return &swiftlet_kernels_avx512bf16;
+#endif
+        default: return NULL;
+    }
+}
+
+bool swiftlet_level_supported(swiftlet_level level) {
+    if (level == SWIFTLET_LEVEL_PORTABLE) return true;
+#if defined(__x86_64__)
+    // These check the operating system's part (OSXSAVE and XCR0) too.
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (level == SWIFTLET_LEVEL_AVX2) return avx2;
+    if (level == SWIFTLET_LEVEL_AVX512) return avx512;
+    if (level == SWIFTLET_LEVEL_AVX512BF16) return avx512 && __builtin_cpu_supports("avx512bf16");
+#endif
+    return false;
+}
+
+const char *swiftlet_level_name(swiftlet_level level) {
+    switch (level) {
+        case SWIFTLET_LEVEL_PORTABLE: return "portable";
+        case SWIFTLET_LEVEL_AVX2: return "avx2";
+        case SWIFTLET_LEVEL_AVX512: return "avx512";
+        case SWIFTLET_LEVEL_AVX512BF16: return "avx512bf16";
+    }
+    return "unknown";
+}
+
+swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, bool pin) {
+    if (!swiftlet_level_supported(level) || table_of(level) == NULL || threads < 1) return NULL;
+    swiftlet_cpu *cpu = malloc(sizeof(*cpu));
+    if (cpu == NULL) return NULL;
+    *cpu = (swiftlet_cpu){.level = level, .threads = threads, .kernels = table_of(level)};
+    cpu->scratch = swiftlet_allocate((size_t)threads * SWIFTLET_SCRATCH_BYTES);
+    if (cpu->scratch != NULL) cpu->pool = swiftlet_pool_create(threads, pin);
+    if (cpu->pool == NULL) {
+        swiftlet_cpu_destroy(cpu);
+        return NULL;
+    }
+    return cpu;
+}
+
+void swiftlet_cpu_destroy(swiftlet_cpu *cpu) {
+    if (cpu == NULL) return;
+    swiftlet_pool_destroy(cpu->pool);
+    swiftlet_release(cpu->scratch, (size_t)cpu->threads * SWIFTLET_SCRATCH_BYTES);
+    free(cpu);
+}
+
+void swiftlet_parallel_for(swiftlet_cpu *cpu, int32_t items, swiftlet_task task, void *context) {
+    swiftlet_pool_run(cpu->pool, items, task, context);
+}
+
+void *swiftlet_allocate(size_t bytes) {
+    if (bytes == 0) return NULL;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+#if defined(MADV_HUGEPAGE)
+    if (bytes >= (size_t)2 << 20) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
+
+void swiftlet_release(void *memory, size_t bytes) {
+    if (memory != NULL && bytes > 0) munmap(memory, bytes);
+}

@@ -1,0 +1,19 @@
+// rope.c: norm, rotary embedding and the write into the paged cache, its level-independent part.
+//
+// An item is one panel of 16 slots of one sequence (the tokens of this step in it) and one KV head with its query
+// heads. Invariant: no word of the cache is touched by two items.
+
+#include "rope.h"
+
+void swiftlet_rope_and_store(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, const swiftlet_paged_batch *batch,
+                             const float *qkv, size_t qkv_stride, int32_t query_heads, const float *q_norm,
+                             const float *k_norm, float epsilon, const float *rope, int32_t rotary_dim,
+                             void *q_out, size_t q_stride) {
+    rope_work work = {
+        .cpu = cpu, .cache = cache, .batch = batch, .qkv = qkv, .q_norm = q_norm, .k_norm = k_norm, .rope = rope,
+        .q_out = q_out, .qkv_stride = qkv_stride, .q_stride = q_stride, .query_heads = query_heads,
+        .rotary_dim = rotary_dim, .epsilon = epsilon,
+    };
+    int32_t panels = (int32_t)first_block_number(batch, batch->sequences, 1, ROPE_TOKENS, ROPE_SPARE);
+    swiftlet_parallel_for(cpu, panels * cache->kv_heads, cpu->kernels->rope_and_store[cache->dtype], &work);
+}

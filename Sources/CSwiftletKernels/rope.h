@@ -1,0 +1,22 @@
+// rope.h: the arguments of swiftlet_rope_and_store as its tasks see them. Owner: rope.c, rope.inc.h.
+
+#pragma once
+
+#include "attention.h"
+
+// Tokens are grouped by the panel of 16 slots that they are written to, so that two neighbours whose values share
+// words are always written by one thread.
+enum { ROPE_TOKENS = 16, ROPE_SPARE = 2 };  // n tokens at any position touch at most floor(n / 16) + 2 panels
+
+typedef struct {
+    const swiftlet_cpu *cpu;
+    const swiftlet_kv_layer *cache;
+    const swiftlet_paged_batch *batch;
+    const float *qkv;                // [tokens, (query_heads + 2 kv_heads) * head_dim]
+    const float *q_norm, *k_norm;    // [head_dim] or NULL
+    const float *rope;               // [positions, rotary_dim]
+    void *q_out;                     // [tokens, query_heads * head_dim]
+    size_t qkv_stride, q_stride;
+    int32_t query_heads, rotary_dim;
+    float epsilon;
+} rope_work;

@@ -1,0 +1,85 @@
+// Backend: the operations a device offers. Nothing above it knows the device; DecoderModel and ModelRunner are
+// generic over it, so there are no existentials in a step.
+//
+// Invariant: every operation is a function of one row. What a row's result is never depends on the other rows of the
+// batch (bit for bit on the CPU).
+
+/// Where an operation's result goes.
+package enum LinearEpilogue {
+    /// Into a buffer, in its type.
+    case store
+    /// Onto a float32 buffer: the residual stream.
+    case add
+    /// silu(gate) * up of a gated matrix, half as wide.
+    case gatedSiLU
+}
+
+/// What a buffer's elements are: the compute type (what matrix products read) or float32.
+package enum ElementType { case compute, float }
+
+/// Which rows of a matrix a checkpoint tensor fills.
+package enum MatrixPart { case whole, gate, up }
+
+/// A row of logits to choose a token from, after penalties and masks.
+package struct SampleRow {
+    var logits: UnsafePointer<Float>  // [vocabulary]
+    var scratch: UnsafeMutablePointer<Float>  // [vocabulary]
+    /// 0 is greedy.
+    var temperature: Float
+    /// 0 is off.
+    var topK: Int
+    var topP: Float
+    var minP: Float
+    /// In [0, 1): decides which token it is.
+    var uniform: Float
+    /// The result.
+    var token: Int32 = 0
+}
+
+package protocol Backend: AnyObject, SendableMetatype {
+    /// A packed weight matrix [rows, columns].
+    associatedtype Matrix
+    /// float32 values: norm weights, biases, rotary tables.
+    associatedtype Vector
+    /// Activations [rows, columns].
+    associatedtype Buffer
+    /// The paged KV cache of one layer.
+    associatedtype Cache
+
+    // Load.
+    func makeMatrix(rows: Int, columns: Int, isGated: Bool) throws(LLMError) -> Matrix
+    func load(_ tensor: Checkpoint.Tensor, into matrix: Matrix, part: MatrixPart, firstRow: Int) throws(LLMError)
+    func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float)
+    func makeVector(_ values: [Float]) throws(LLMError) -> Vector
+    /// One vector of several tensors, one after the other.
+    func makeVector(from tensors: [Checkpoint.Tensor]) throws(LLMError) -> Vector
+    func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer
+    func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) throws(LLMError) -> Cache
+
+    // Forward. `rows` counts the rows in use.
+    func embed(_ batch: Batch, _ table: Matrix, into x: Buffer)
+    func rmsNorm(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, into out: Buffer)
+    /// The same for the rows that `indices` lists.
+    func rmsNorm(
+        _ x: Buffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: Vector, epsilon: Float,
+        into out: Buffer)
+    func linear(
+        _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer)
+    func ropeAndStore(
+        _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
+        rope: Vector, rotaryDim: Int, into queries: Buffer, cache: Cache)
+    func attention(
+        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, window: Int?,
+        into out: Buffer)
+
+    // Logits [rows, vocabulary], float32, in host memory.
+    func hostRow(_ buffer: Buffer, _ row: Int) -> UnsafeMutablePointer<Float>
+    func argmax(_ row: UnsafePointer<Float>, count: Int) -> Int
+    func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float
+    func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int
+    func top(
+        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
+        values: UnsafeMutablePointer<Float>)
+    /// Chooses a token for each row of `count` logits.
+    func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int)
+}

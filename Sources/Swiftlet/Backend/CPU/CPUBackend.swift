@@ -1,0 +1,242 @@
+// CPUBackend: Backend on the C kernels. Owned by the engine thread.
+//
+// Invariant: this file and CPUMemory are the only ones that hand pointers to the kernels; every size they are given
+// comes from the owners' own fields.
+
+package import CSwiftletKernels
+
+package final class CPUBackend: Backend {
+    package typealias Matrix = CPUMatrix
+    package typealias Vector = CPUVector
+    package typealias Buffer = CPUBuffer
+    package typealias Cache = CPUCache
+
+    package let level: swiftlet_level
+    package let threadCount: Int
+    package let dtype: swiftlet_dtype
+    private let cpu: OpaquePointer
+    private let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
+
+    /// - Throws: `invalidConfiguration` when the level is unknown or not supported by this machine.
+    package init(level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype) throws(LLMError) {
+        level = try Self.level(named: name)
+        threadCount = threads
+        self.dtype = dtype
+        guard let cpu = swiftlet_cpu_create(level, Int32(threads), isPinned) else {
+            throw LLMError(.outOfMemory, "\(threads) threads can't be started; use fewer (--threads)")
+        }
+        self.cpu = cpu
+        kernelRows = .allocate(capacity: 64)
+        kernelRows.initialize(repeating: swiftlet_sample_row())
+    }
+
+    deinit {
+        kernelRows.deallocate()
+        swiftlet_cpu_destroy(cpu)
+    }
+
+    package var levelName: String { String(cString: swiftlet_level_name(level)) }
+
+    /// All levels that this machine has, best first.
+    package static var supportedLevels: [swiftlet_level] {
+        [SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_PORTABLE]
+            .filter { swiftlet_level_supported($0) }
+    }
+
+    private static func level(named name: String?) throws(LLMError) -> swiftlet_level {
+        guard let name else { return supportedLevels[0] }
+        for level in supportedLevels where String(cString: swiftlet_level_name(level)) == name { return level }
+        let names = supportedLevels.map { String(cString: swiftlet_level_name($0)) }.joined(separator: ", ")
+        throw LLMError(.invalidConfiguration, "cpu-level \(name) is not available here; this machine has \(names)")
+    }
+
+    // MARK: - Load
+
+    package func makeMatrix(rows: Int, columns: Int, isGated: Bool) throws(LLMError) -> CPUMatrix {
+        try CPUMatrix(rows: rows, columns: columns, dtype: dtype, isGated: isGated)
+    }
+
+    package func load(
+        _ tensor: Checkpoint.Tensor, into matrix: CPUMatrix, part: MatrixPart, firstRow: Int
+    ) throws(LLMError) {
+        let part =
+            switch part {
+            case .whole: SWIFTLET_PART_WHOLE
+            case .gate: SWIFTLET_PART_GATE
+            case .up: SWIFTLET_PART_UP
+            }
+        let rows = tensor.shape[0]
+        let columns = tensor.shape[1]
+        precondition(columns == Int(matrix.value.columns) && firstRow + rows <= Int(matrix.value.rows))
+        let source = try tensor.kernelSource()
+        tensor.withBytes { bytes in
+            withUnsafePointer(to: matrix.value) {
+                swiftlet_pack_rows(
+                    cpu, $0, part, Int32(firstRow), Int32(rows), bytes.baseAddress, source, columns)
+            }
+        }
+    }
+
+    package func fillRandom(_ matrix: CPUMatrix, seed: UInt64, scale: Float) {
+        withUnsafePointer(to: matrix.value) { swiftlet_fill_random(cpu, $0, seed, scale) }
+    }
+
+    package func makeVector(from tensors: [Checkpoint.Tensor]) throws(LLMError) -> CPUVector {
+        var values: [Float] = []
+        for tensor in tensors {
+            let source = try tensor.kernelSource()
+            values += [Float](unsafeUninitializedCapacity: tensor.elementCount) { buffer, count in
+                count = tensor.elementCount
+                tensor.withBytes { swiftlet_convert_to_float($0.baseAddress, source, count, buffer.baseAddress) }
+            }
+        }
+        return CPUVector(values)
+    }
+
+    package func makeVector(_ values: [Float]) -> CPUVector { CPUVector(values) }
+
+    package func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> CPUBuffer {
+        try CPUBuffer(rows: rows, columns: columns, dtype: type == .float ? SWIFTLET_FLOAT32 : dtype)
+    }
+
+    package func makeCache(
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int
+    ) throws(LLMError) -> CPUCache {
+        try CPUCache(
+            blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype)
+    }
+
+    // MARK: - Forward
+
+    package func embed(_ batch: Batch, _ table: CPUMatrix, into x: CPUBuffer) {
+        withUnsafePointer(to: table.value) {
+            swiftlet_embed(cpu, $0, batch.ids, Int32(batch.tokenCount), x.floats, x.stride)
+        }
+    }
+
+    package func rmsNorm(_ x: CPUBuffer, rows: Int, weight: CPUVector, epsilon: Float, into out: CPUBuffer) {
+        rmsNorm(x, indices: nil, count: rows, weight: weight, epsilon: epsilon, into: out)
+    }
+
+    package func rmsNorm(
+        _ x: CPUBuffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: CPUVector, epsilon: Float,
+        into out: CPUBuffer
+    ) {
+        rmsNorm(x, indices: indices, count: count, weight: weight, epsilon: epsilon, into: out)
+    }
+
+    private func rmsNorm(
+        _ x: CPUBuffer, indices: UnsafePointer<Int32>?, count: Int, weight: CPUVector, epsilon: Float,
+        into out: CPUBuffer
+    ) {
+        swiftlet_rms_norm(
+            cpu, x.floats, x.stride, indices, Int32(count), Int32(x.columns), weight.values, epsilon, out.dtype,
+            out.memory, out.stride)
+    }
+
+    package func linear(
+        _ x: CPUBuffer, rows: Int, _ matrix: CPUMatrix, bias: CPUVector?, epilogue: LinearEpilogue,
+        into out: CPUBuffer
+    ) {
+        let kind =
+            switch epilogue {
+            case .store: out.dtype == SWIFTLET_FLOAT32 ? SWIFTLET_STORE_FLOAT : SWIFTLET_STORE
+            case .add: SWIFTLET_ADD_FLOAT
+            case .gatedSiLU: SWIFTLET_GATED_SILU
+            }
+        withUnsafePointer(to: matrix.value) {
+            swiftlet_linear(
+                cpu, $0, x.memory, x.stride, Int32(rows), bias?.values, kind, out.memory, out.stride)
+        }
+    }
+
+    package func ropeAndStore(
+        _ qkv: CPUBuffer, _ batch: Batch, queryHeads: Int, queryNorm: CPUVector?, keyNorm: CPUVector?, epsilon: Float,
+        rope: CPUVector, rotaryDim: Int, into queries: CPUBuffer, cache: CPUCache
+    ) {
+        withUnsafePointers(cache.value, paged(batch)) { cache, batch in
+            swiftlet_rope_and_store(
+                cpu, cache, batch, qkv.floats, qkv.stride, Int32(queryHeads), queryNorm?.values, keyNorm?.values,
+                epsilon, rope.values, Int32(rotaryDim), queries.memory, queries.stride)
+        }
+    }
+
+    package func attention(
+        _ queries: CPUBuffer, _ batch: Batch, cache: CPUCache, queryHeads: Int, scale: Float, window: Int?,
+        into out: CPUBuffer
+    ) {
+        withUnsafePointers(cache.value, paged(batch)) { cache, batch in
+            swiftlet_attention(
+                cpu, cache, batch, queries.memory, queries.stride, Int32(queryHeads), scale, Int32(window ?? 0),
+                out.memory, out.stride)
+        }
+    }
+
+    private func paged(_ batch: Batch) -> swiftlet_paged_batch {
+        swiftlet_paged_batch(
+            tokens: Int32(batch.tokenCount), sequences: Int32(batch.sequenceCount), query_offsets: batch.queryOffsets,
+            context_lengths: batch.contextLengths, block_tables: batch.blockTables,
+            block_table_stride: Int32(batch.maxBlocksPerSequence))
+    }
+
+    private func withUnsafePointers<A, B>(
+        _ a: A, _ b: B, _ body: (UnsafePointer<A>, UnsafePointer<B>) -> Void
+    ) {
+        withUnsafePointer(to: a) { a in withUnsafePointer(to: b) { b in body(a, b) } }
+    }
+
+    // MARK: - Logits
+
+    package func hostRow(_ buffer: CPUBuffer, _ row: Int) -> UnsafeMutablePointer<Float> {
+        precondition(row >= 0 && row < buffer.rows)
+        return buffer.floats + row * buffer.stride
+    }
+
+    package func argmax(_ row: UnsafePointer<Float>, count: Int) -> Int {
+        Int(swiftlet_argmax(cpu, row, Int32(count)))
+    }
+
+    package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float {
+        swiftlet_log_sum_exp(cpu, row, Int32(count))
+    }
+
+    package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int {
+        Int(swiftlet_count_greater(cpu, row, Int32(count), value)) + 1
+    }
+
+    package func top(
+        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
+        values: UnsafeMutablePointer<Float>
+    ) {
+        swiftlet_top_logits(cpu, row, Int32(count), Int32(k), ids, values)
+    }
+
+    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) {
+        var first = 0
+        while first < rows.count {
+            let slice = min(kernelRows.count, rows.count - first)
+            for index in 0..<slice {
+                let row = rows[first + index]
+                kernelRows[index] = swiftlet_sample_row(
+                    logits: row.logits, scratch: row.scratch, count: Int32(count), temperature: row.temperature,
+                    top_k: Int32(row.topK), top_p: row.topP, min_p: row.minP, uniform: row.uniform, token: 0)
+            }
+            swiftlet_sample(cpu, kernelRows.baseAddress, Int32(slice))
+            for index in 0..<slice { rows[first + index].token = kernelRows[index].token }
+            first += slice
+        }
+    }
+}
+
+extension Checkpoint.Tensor {
+    /// What the kernels call this tensor's type.
+    func kernelSource() throws(LLMError) -> swiftlet_source {
+        switch type {
+        case .float32: SWIFTLET_SOURCE_F32
+        case .bfloat16: SWIFTLET_SOURCE_BF16
+        case .float16: SWIFTLET_SOURCE_F16
+        default:
+            throw LLMError(.unsupportedModel, "tensor \(name) has type \(type.rawValue); supported are F32, F16 and BF16")
+        }
+    }
+}

@@ -1,0 +1,88 @@
+// What the CPU backend owns: packed matrices, vectors, activation buffers, the KV pool. Each frees its pages in deinit.
+//
+// Invariant: memory starts zeroed (0 x NaN of a slot that was never written would be NaN) and rows start on 64 bytes.
+
+package import CSwiftletKernels
+
+/// Zeroed pages.
+package final class CPUPages {
+    package let memory: UnsafeMutableRawPointer
+    package let byteCount: Int
+
+    package init(byteCount: Int, for purpose: String) throws(LLMError) {
+        let rounded = max(byteCount, 64)
+        guard let memory = swiftlet_allocate(rounded) else {
+            throw LLMError(.outOfMemory, "\(rounded >> 20) MiB for \(purpose) can't be allocated")
+        }
+        self.memory = memory
+        self.byteCount = rounded
+    }
+
+    deinit { swiftlet_release(memory, byteCount) }
+}
+
+package final class CPUMatrix {
+    package let value: swiftlet_matrix
+    private let pages: CPUPages
+
+    init(rows: Int, columns: Int, dtype: swiftlet_dtype, isGated: Bool) throws(LLMError) {
+        let bytes = swiftlet_matrix_bytes(Int32(rows), Int32(columns), dtype, isGated)
+        pages = try CPUPages(byteCount: bytes, for: "a weight matrix of \(rows) x \(columns)")
+        value = swiftlet_matrix(
+            words: pages.memory.assumingMemoryBound(to: UInt32.self), rows: Int32(rows), columns: Int32(columns),
+            dtype: dtype, gated: isGated)
+    }
+}
+
+package final class CPUVector {
+    package let values: UnsafeMutablePointer<Float>
+
+    init(_ source: [Float]) {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: max(source.count, 1) * 4, alignment: 64)
+        values = memory.bindMemory(to: Float.self, capacity: source.count)
+        values.initialize(from: source, count: source.count)
+    }
+
+    deinit { values.deallocate() }
+}
+
+/// Activations, row-major. The stride is odd in units of 64 bytes: at a power of two rows would share cache sets.
+package final class CPUBuffer {
+    package let memory: UnsafeMutableRawPointer
+    package let rows: Int
+    package let columns: Int
+    package let stride: Int
+    package let dtype: swiftlet_dtype
+    private let pages: CPUPages
+
+    init(rows: Int, columns: Int, dtype: swiftlet_dtype) throws(LLMError) {
+        let size = dtype == SWIFTLET_FLOAT32 ? 4 : 2
+        let lines = (columns * size + 63) / 64 | 1
+        self.rows = rows
+        self.columns = columns
+        self.dtype = dtype
+        stride = lines * 64 / size
+        pages = try CPUPages(byteCount: rows * lines * 64, for: "activations of \(rows) x \(columns)")
+        memory = pages.memory
+    }
+
+    package var floats: UnsafeMutablePointer<Float> {
+        precondition(dtype == SWIFTLET_FLOAT32)
+        return memory.assumingMemoryBound(to: Float.self)
+    }
+}
+
+package final class CPUCache {
+    package let value: swiftlet_kv_layer
+    private let pages: CPUPages
+
+    init(
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype
+    ) throws(LLMError) {
+        let blockBytes = swiftlet_kv_block_bytes(Int32(blockSize), Int32(keyValueHeads), Int32(headDim), dtype)
+        pages = try CPUPages(byteCount: blockCount * blockBytes, for: "the KV cache of one layer")
+        value = swiftlet_kv_layer(
+            base: pages.memory.assumingMemoryBound(to: UInt32.self), block_size: Int32(blockSize),
+            kv_heads: Int32(keyValueHeads), head_dim: Int32(headDim), dtype: dtype)
+    }
+}

@@ -1,0 +1,32 @@
+// ModelRunner: takes a batch through the model and hands its logits, a slice at a time, to the sampler.
+// Owned by the Engine. Knows neither requests nor blocks: a batch is numbers.
+//
+// Invariant: at most maxLogitRows rows of logits exist at once, however many a batch asks for.
+
+package import SwiftletTokenizer
+
+package final class ModelRunner<B: Backend> {
+    /// A prompt of thousands of tokens with log-probabilities would need gigabytes of logits otherwise.
+    package static var maxLogitRows: Int { 64 }
+
+    package let model: DecoderModel<B>
+    private let sampler: Sampler<B>
+
+    package init(model: DecoderModel<B>, sampler: Sampler<B>) {
+        self.model = model
+        self.sampler = sampler
+    }
+
+    /// Computes the batch of these sequences. The next token of each sequence whose newest row is in the batch is
+    /// written to `sampled` at the sequence's index.
+    package func run(_ batch: Batch, _ sequences: [SequenceState], into sampled: UnsafeMutablePointer<TokenID>) {
+        model.forward(batch)
+        var first = 0
+        while first < batch.logitRowCount {
+            let count = min(Self.maxLogitRows, batch.logitRowCount - first)
+            let logits = model.logits(ofRows: batch.logitRows + first, count: count)
+            sampler.process(logits, of: batch, rows: first..<(first + count), sequences, into: sampled)
+            first += count
+        }
+    }
+}

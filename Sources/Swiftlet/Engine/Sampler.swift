@@ -1,0 +1,145 @@
+// Sampler: from logits to the next token. The policy (what is masked, penalised, reported) is here; choosing one of the
+// remaining tokens is one kernel. Owned by the ModelRunner.
+//
+// Invariant: a token depends on its own row and on (seed, choice, position) alone. Order as in vLLM: log-probabilities
+// are of the raw logits; then allowed tokens, min_tokens, logit bias, penalties, temperature, min_p, top_k, top_p.
+
+package import SwiftletTokenizer
+
+package final class Sampler<B: Backend> {
+    private struct Target {
+        var sequence = 0
+        var logitRow = 0
+    }
+
+    private let backend: B
+    private let vocabularySize: Int
+    private let eosTokenIDs: [TokenID]
+    private let rows: UnsafeMutableBufferPointer<SampleRow>  // [maxRows]
+    private let targets: UnsafeMutablePointer<Target>  // [maxRows], what each of them is for
+    private let scratch: B.Buffer  // [maxRows, vocabulary]
+    /// Raw logits of rows that are changed and reported too. (Pages that nobody touches cost nothing.)
+    private let rawLogits: B.Buffer  // [maxRows, vocabulary]
+    private let topIDs: UnsafeMutablePointer<Int32>  // [maxLogprobs]
+    private let topValues: UnsafeMutablePointer<Float>  // [maxLogprobs]
+
+    package init(
+        backend: B, vocabularySize: Int, eosTokenIDs: [TokenID], maxRows: Int, maxLogprobs: Int
+    ) throws(LLMError) {
+        self.backend = backend
+        self.vocabularySize = vocabularySize
+        self.eosTokenIDs = eosTokenIDs.filter { $0 >= 0 && $0 < vocabularySize }
+        scratch = try backend.makeBuffer(rows: maxRows, columns: vocabularySize, type: .float)
+        rawLogits = try backend.makeBuffer(rows: maxRows, columns: vocabularySize, type: .float)
+        rows = .allocate(capacity: maxRows)
+        targets = .allocate(capacity: maxRows)
+        targets.initialize(repeating: Target(), count: maxRows)
+        topIDs = .allocate(capacity: max(maxLogprobs, 1))
+        topValues = .allocate(capacity: max(maxLogprobs, 1))
+    }
+
+    deinit {
+        rows.deallocate()
+        targets.deallocate()
+        topIDs.deallocate()
+        topValues.deallocate()
+    }
+
+    /// Handles the given logit rows of a batch; row i of `logits` is the batch's logit row rows.lowerBound + i.
+    package func process(
+        _ logits: B.Buffer, of batch: Batch, rows logitRows: Range<Int>, _ sequences: [SequenceState],
+        into sampled: UnsafeMutablePointer<TokenID>
+    ) {
+        var count = 0
+        for (index, logitRow) in logitRows.enumerated() {
+            let target = Int(batch.logitSequences[logitRow])
+            let sequence = sequences[target]
+            let position = batch.position(ofRow: Int(batch.logitRows[logitRow]), sequence: target)
+            let row = backend.hostRow(logits, index)
+            guard position == sequence.tokenCount - 1 else {
+                score(sequence, position + 1, row)
+                continue
+            }
+            prepare(sequence, row, index)
+            rows[count] = SampleRow(
+                logits: row, scratch: backend.hostRow(scratch, index),
+                // As in vLLM, almost zero is greedy: dividing by it would overflow.
+                temperature: sequence.params.temperature < 1e-5 ? 0 : sequence.params.temperature,
+                topK: min(sequence.params.topK ?? 0, vocabularySize), topP: sequence.params.topP,
+                minP: sequence.params.minP,
+                uniform: Philox.uniform(
+                    seed: sequence.seed, choice: sequence.choiceIndex, position: sequence.tokenCount))
+            targets[count] = Target(sequence: target, logitRow: index)
+            count += 1
+        }
+        guard count > 0 else { return }
+        backend.sample(UnsafeMutableBufferPointer(rebasing: rows[..<count]), count: vocabularySize)
+        for index in 0..<count {
+            let (target, token) = (targets[index], rows[index].token)
+            sampled[target.sequence] = token
+            let sequence = sequences[target.sequence]
+            guard let topCount = sequence.params.logprobs else { continue }
+            let raw = backend.hostRow(changesLogits(sequence) ? rawLogits : logits, target.logitRow)
+            sequence.pendingLogprob = logprob(of: token, in: raw, top: topCount)
+        }
+    }
+
+    // MARK: - Log-probabilities
+
+    /// Records the log-probability of prompt token `position` given the ones before it.
+    private func score(_ sequence: SequenceState, _ position: Int, _ row: UnsafePointer<Float>) {
+        if sequence.promptLogprobs.isEmpty { sequence.promptLogprobs.append(nil) }
+        precondition(sequence.promptLogprobs.count == position)
+        let token = sequence.tokens[position]
+        sequence.promptLogprobs.append(logprob(of: token, in: row, top: sequence.params.promptLogprobs ?? 0))
+    }
+
+    private func logprob(of token: TokenID, in row: UnsafePointer<Float>, top count: Int) -> TokenLogprob {
+        let norm = backend.logSumExp(row, count: vocabularySize)
+        let topCount = min(count, vocabularySize)
+        backend.top(topCount, of: row, count: vocabularySize, ids: topIDs, values: topValues)
+        let value = row[Int(token)]
+        return TokenLogprob(
+            tokenID: token, logprob: value - norm, rank: backend.rank(of: value, in: row, count: vocabularySize),
+            top: (0..<topCount).map { .init(tokenID: topIDs[$0], logprob: topValues[$0] - norm) })
+    }
+
+    // MARK: - Changing logits
+
+    private func changesLogits(_ sequence: SequenceState) -> Bool {
+        let params = sequence.params
+        return params.allowedTokenIDs != nil || sequence.outputTokenCount < params.minTokens
+            || !params.logitBias.isEmpty || sequence.occurrences != nil
+    }
+
+    /// Applies everything that changes logits themselves, in vLLM's order.
+    private func prepare(_ sequence: SequenceState, _ row: UnsafeMutablePointer<Float>, _ index: Int) {
+        guard changesLogits(sequence) else { return }
+        let params = sequence.params
+        if params.logprobs != nil {
+            backend.hostRow(rawLogits, index).update(from: row, count: vocabularySize)
+        }
+        if let allowed = params.allowedTokenIDs { keepOnly(allowed, row, backend.hostRow(scratch, index)) }
+        if sequence.outputTokenCount < params.minTokens {
+            for id in eosTokenIDs { row[Int(id)] = -.infinity }
+            for id in params.stopTokenIDs { row[Int(id)] = -.infinity }
+        }
+        for (id, bias) in params.logitBias { row[Int(id)] += bias }
+        guard let occurrences = sequence.occurrences else { return }
+        for (id, count) in occurrences {
+            var logit = row[Int(id)]
+            logit = logit > 0 ? logit / params.repetitionPenalty : logit * params.repetitionPenalty
+            logit -= params.frequencyPenalty * Float(count)
+            if count > 0 { logit -= params.presencePenalty }
+            row[Int(id)] = logit
+        }
+    }
+
+    private func keepOnly(
+        _ allowed: [TokenID], _ row: UnsafeMutablePointer<Float>, _ kept: UnsafeMutablePointer<Float>
+    ) {
+        kept.update(repeating: -.infinity, count: vocabularySize)
+        for id in allowed { kept[Int(id)] = row[Int(id)] }
+        row.update(from: kept, count: vocabularySize)
+    }
+}

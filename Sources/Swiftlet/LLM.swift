@@ -1,0 +1,190 @@
+// LLM: the public handle. It tokenises and validates on the caller's task, posts to the engine's mailbox and hands out
+// streams. Sendable; shared freely.
+//
+// Invariant: a request that reaches the mailbox fits: its prompt and all its tokens have places in the context and in
+// the KV pool, so the scheduler can always finish it.
+
+public import Logging
+public import SwiftletTokenizer
+
+/// A loaded model that generates text.
+///
+///     let llm = try await LLM()                                    // the built-in demo model
+///     let outputs = try await llm.generate(["Once upon a time"])
+///     for try await delta in llm.stream("Once upon a time", .greedy) { print(delta.text, terminator: "") }
+public final class LLM: Sendable {
+    /// The model's tokenizer; nil when the folder has none (`load-format dummy`).
+    public let tokenizer: Tokenizer?
+    /// From the model's generation_config.json, as vLLM reads it; what requests without parameters get.
+    public let defaultSamplingParams: SamplingParams
+    /// Longest prompt plus output in tokens.
+    public let maxModelLength: Int
+    /// Token ids lie below it.
+    public let vocabularySize: Int
+    /// Tokens that the KV cache holds.
+    public let kvTokenCapacity: Int
+    /// One line: model, kernels, threads, KV cache.
+    public let summary: String
+    private let config: EngineConfig
+    private let mailbox: Mailbox
+    private let seeds: UInt64
+
+    /// Loads a model and starts its engine.
+    ///
+    /// - Parameters:
+    ///   - model: A Hugging Face directory; nil is the demo model inside this library.
+    ///   - tokenizer: A directory or `tokenizer.json` to use instead of the model's own.
+    ///   - config: What is fixed for the engine's life.
+    ///   - logger: Gets one line at start and warnings.
+    /// - Throws: ``LLMError``.
+    public init(
+        _ model: String? = nil, tokenizer: String? = nil, config: EngineConfig = EngineConfig(),
+        logger: Logger = Logger(label: "swiftlet")
+    ) async throws {
+        try config.validate()
+        let mailbox = Mailbox()
+        let loaded = try await EngineThread.start(mailbox, maxQueuedRequests: config.maxQueuedRequests) {
+            () throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) in
+            try ModelLoader(model: model, tokenizerPath: tokenizer, config: config, logger: logger).load()
+        }
+        self.mailbox = mailbox
+        self.config = config
+        self.tokenizer = loaded.tokenizer
+        defaultSamplingParams = loaded.defaultSamplingParams
+        maxModelLength = loaded.maxModelLength
+        vocabularySize = loaded.vocabularySize
+        kvTokenCapacity = loaded.kvTokenCapacity
+        summary = loaded.summary
+        seeds = config.seed ?? .random(in: .min ... .max)
+        logger.info("\(summary)")
+    }
+
+    deinit { mailbox.post(.stop) }
+
+    /// Counters and gauges as of the last step.
+    public var statistics: EngineStatistics { mailbox.statistics }
+
+    /// Stops the engine. Streams still open end with `engineFailed`; returns when its memory is free.
+    public func shutdown() async {
+        await withCheckedContinuation { done in
+            mailbox.whenClosed { done.resume() }
+            mailbox.post(.stop)
+        }
+    }
+
+    // MARK: - Requests
+
+    /// Generates for all prompts, in one batch as far as they fit; outputs in the order of the prompts.
+    ///
+    /// - Parameter params: For all of them; nil takes ``defaultSamplingParams``.
+    /// - Throws: ``LLMError`` for the first request that is refused or fails; the others are aborted then.
+    public func generate(_ prompts: [Prompt], _ params: SamplingParams? = nil) async throws -> [RequestOutput] {
+        try await generate(prompts.map { Request($0, params) })
+    }
+
+    /// Generates for requests with parameters of their own.
+    public func generate(_ requests: [Request]) async throws -> [RequestOutput] {
+        // All are checked before the first one starts.
+        let prepared = try requests.map { try prepare($0) }
+        let streams = prepared.map { start($0) }
+        var outputs: [RequestOutput] = []
+        for stream in streams { outputs.append(try await stream.collect()) }
+        return outputs
+    }
+
+    /// Generates for one prompt and gives the text as it comes. Leaving the loop or cancelling the task aborts the
+    /// request. A refused request throws from the first `next()`.
+    public func stream(_ prompt: Prompt, _ params: SamplingParams? = nil) -> TokenStream {
+        stream(Request(prompt, params))
+    }
+
+    /// Generates for one request and gives the text as it comes.
+    public func stream(_ request: Request) -> TokenStream {
+        do {
+            return start(try prepare(request))
+        } catch {
+            return .failed(error, prompt: request.prompt)
+        }
+    }
+
+    /// A validated request.
+    private struct Prepared {
+        var text: String?
+        var prompt: [TokenID]
+        var params: SamplingParams
+        var tokenLimit: Int
+    }
+
+    private func start(_ prepared: Prepared) -> TokenStream {
+        let id = mailbox.makeRequestID()
+        let (stream, sink) = TokenStream.make(
+            prompt: prepared.text, promptTokenIDs: prepared.prompt, choiceCount: prepared.params.n
+        ) { [mailbox] in mailbox.post(.abort(id)) }
+        let drawn = Philox.block(
+            key: (UInt32(truncatingIfNeeded: seeds), UInt32(truncatingIfNeeded: seeds >> 32)),
+            counter: (UInt32(truncatingIfNeeded: id), 0, 0, 1))
+        let seed = prepared.params.seed ?? (UInt64(drawn.0) << 32 | UInt64(drawn.1))
+        mailbox.post(
+            .submit(
+                Submission(
+                    id: id, prompt: prepared.prompt, params: prepared.params, seed: seed,
+                    tokenLimit: prepared.tokenLimit, sink: sink)))
+        return stream
+    }
+
+    /// Tokenises and checks a request.
+    private func prepare(_ request: Request) throws(LLMError) -> Prepared {
+        let params = request.params ?? defaultSamplingParams
+        try params.validate(vocabularySize: vocabularySize, maxLogprobs: config.maxLogprobs)
+        var text: String?
+        var prompt: [TokenID]
+        switch request.prompt {
+        case .text(let string):
+            guard let tokenizer else {
+                throw LLMError(.invalidRequest, "this model has no tokenizer.json; give the prompt as token ids")
+            }
+            text = string
+            prompt = tokenizer.encode(string)
+        case .tokens(let ids): prompt = ids
+        }
+        if tokenizer == nil && !params.stop.isEmpty {
+            throw LLMError(.invalidRequest, "stop strings need a tokenizer, and this model has none")
+        }
+        guard !prompt.isEmpty else { throw LLMError(.invalidRequest, "the prompt is empty; it needs a token at least") }
+        if let stray = prompt.first(where: { $0 < 0 || $0 >= vocabularySize }) {
+            throw LLMError(.invalidRequest, "prompt token \(stray) is outside of the vocabulary, 0..<\(vocabularySize)")
+        }
+        let limit = try tokenLimit(promptCount: prompt.count, maxTokens: params.maxTokens, minTokens: params.minTokens)
+        return Prepared(text: text, prompt: prompt, params: params, tokenLimit: limit)
+    }
+
+    /// The length at which the request ends. The KV of its last token is never written, so it needs no slot.
+    private func tokenLimit(promptCount: Int, maxTokens: Int?, minTokens: Int) throws(LLMError) -> Int {
+        guard promptCount < maxModelLength else {
+            throw LLMError(
+                .invalidRequest,
+                "the prompt has \(promptCount) tokens; with max-model-len \(maxModelLength) it may have at most \(maxModelLength - 1)")
+        }
+        let capacity = min(maxModelLength, kvTokenCapacity + 1)
+        guard promptCount < capacity else {
+            throw LLMError(
+                .invalidRequest,
+                "the prompt has \(promptCount) tokens; the KV cache holds \(kvTokenCapacity) (kv-cache-memory-bytes)")
+        }
+        let wanted = maxTokens ?? (capacity - promptCount)
+        guard wanted <= maxModelLength - promptCount else {
+            throw LLMError(
+                .invalidRequest,
+                "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed max-model-len \(maxModelLength); max_tokens can be \(maxModelLength - promptCount) at most")
+        }
+        guard wanted <= capacity - promptCount else {
+            throw LLMError(
+                .invalidRequest,
+                "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed the KV cache of \(kvTokenCapacity) tokens; lower max_tokens or raise kv-cache-memory-bytes")
+        }
+        guard minTokens <= wanted else {
+            throw LLMError(.invalidRequest, "min_tokens is \(minTokens); the context has room for \(wanted)")
+        }
+        return promptCount + wanted
+    }
+}

@@ -1,0 +1,86 @@
+// ModelConfig: what the forward pass has to know about a model, read from config.json and its companions.
+// Families are data (ModelFamily); this type is the result of one family's description and one folder's numbers.
+// Made once at load by ModelConfig+Parsing, read by WeightLoader, DecoderModel and the engine's memory plan.
+// Invariant: a value of this type describes a model that can be run: all shapes are positive, bounded and
+// consistent, products of two of them don't overflow, and nothing that config.json asks for was left out.
+
+package struct ModelConfig: Sendable, Hashable {
+    package var family: ModelFamily
+
+    // Shapes.
+    package var hiddenSize: Int
+    package var layerCount: Int
+    package var queryHeadCount: Int
+    package var keyValueHeadCount: Int
+    package var headDimension: Int
+    package var intermediateSize: Int
+    package var vocabularySize: Int
+
+    // Arithmetic.
+    package var rmsNormEpsilon: Float
+    /// Normalise each head's queries and keys before the rotary embedding.
+    package var hasQKNorm: Bool
+    /// Bias on the query, key and value projections.
+    package var qkvBias: Bool
+    /// Bias on the attention's output projection.
+    package var outputBias: Bool
+    /// Bias on gate, up and down projections.
+    package var mlpBias: Bool
+    package var activation: Activation
+    /// The logits use the embedding matrix; a stored `lm_head.weight` is ignored.
+    package var hasTiedHead: Bool
+    /// Per layer: a row sees this many positions, itself included; nil: all before it.
+    package var slidingWindows: [Int?]
+    package var rope: RopeScaling
+
+    // Limits and types.
+    package var maxPositionEmbeddings: Int
+    /// `torch_dtype` or `dtype`, as it is written (`bfloat16`); nil if not given.
+    package var checkpointDtype: String?
+
+    // Tokens.
+    package var bosTokenID: Int?
+    /// The union of config.json's and generation_config.json's, inside the vocabulary. The tokenizer's own is
+    /// ``tokenizerEOSToken``, which the caller maps to an id and adds.
+    package var eosTokenIDs: Set<Int>
+    /// `eos_token` of tokenizer_config.json, the text of a token.
+    package var tokenizerEOSToken: String?
+    /// Sampling defaults of generation_config.json.
+    package var generationDefaults: GenerationDefaults
+
+    package enum Activation: String, Sendable, Hashable { case silu }
+
+    /// What is refused as absurd before anything is computed or allocated from it.
+    package enum Limits {
+        package static let layers = 1024
+        package static let width = 1 << 20
+        package static let heads = 1 << 14
+        package static let headDimension = 256
+        package static let vocabulary = 1 << 24
+        package static let positions = 1 << 24
+    }
+
+    /// The longest context the model can be run with, by its own description.
+    package var maximumLength: Int { rope.maximumLength }
+    /// Width of all query heads side by side.
+    package var queryWidth: Int { queryHeadCount * headDimension }
+    /// Width of all key (or value) heads side by side.
+    package var keyValueWidth: Int { keyValueHeadCount * headDimension }
+    /// Factor of query-key products before the softmax.
+    package var attentionScale: Float { 1 / Float(headDimension).squareRoot() }
+}
+
+/// What generation_config.json gives; nil: not given. vLLM's meaning: a field that is there becomes the default of
+/// requests, whatever `do_sample` says.
+package struct GenerationDefaults: Sendable, Hashable {
+    package var temperature: Double?
+    /// Never 0 or less: those mean off, which is nil.
+    package var topK: Int?
+    package var topP: Double?
+    package var minP: Double?
+    package var repetitionPenalty: Double?
+    package var maxNewTokens: Int?
+    package var doSample: Bool?
+
+    package init() {}
+}

@@ -1,0 +1,114 @@
+// ModelFiles: where the files of a model come from: a directory in Hugging Face's layout, or the binary itself.
+// Everything above asks for files by name and never sees which it is. Small files are read whole, within a limit;
+// weights are mapped.
+// Invariant: a name is a plain file name; nothing outside the directory is ever opened by what a file says.
+
+package struct ModelFiles: Sendable {
+    /// A file in the binary. The bytes live as long as the process.
+    package typealias EmbeddedFile = @Sendable () -> UnsafeRawBufferPointer
+
+    private enum Source: Sendable {
+        case directory
+        case embedded([String: EmbeddedFile])
+    }
+
+    /// The directory's path, or what the embedded model is called.
+    package let name: String
+    private let source: Source
+
+    package enum Limits {
+        package static let config = 16 << 20
+        package static let tokenizer = 256 << 20
+    }
+
+    /// A directory. It must be there and hold a config.json; the message says what else was found.
+    package init(directory path: String) throws(LLMError) {
+        name = path
+        source = .directory
+        switch Platform.kind(of: path) {
+        case .directory: break
+        case .missing:
+            throw LLMError(.inputOutput, "\(path) does not exist; a model is a directory with config.json and weights")
+        case .regular, .other:
+            throw LLMError(
+                .invalidModel,
+                "\(path) is not a directory; a model is a directory with config.json, tokenizer.json and "
+                    + "safetensors weights" + (path.hasSuffix(".gguf") ? ", and GGUF files are not supported" : ""))
+        }
+        guard Platform.listDirectory(path) != nil else {
+            throw LLMError(.inputOutput, "\(path) can't be read; check its permissions")
+        }
+        guard contains("config.json") else {
+            throw LLMError(.invalidModel, "\(path) has no config.json\(foundInstead())")
+        }
+    }
+
+    /// Files in the binary, by name.
+    package init(name: String, embedded files: [String: EmbeddedFile]) {
+        self.name = name
+        source = .embedded(files)
+    }
+
+    package func contains(_ file: String) -> Bool {
+        guard Self.isPlainName(file) else { return false }
+        switch source {
+        case .directory: return Platform.kind(of: path(of: file)) != .missing
+        case .embedded(let files): return files[file] != nil
+        }
+    }
+
+    /// How messages call a file.
+    package func path(of file: String) -> String { name.hasSuffix("/") ? name + file : "\(name)/\(file)" }
+
+    /// The bytes of a small file; nil if there is none.
+    package func data(_ file: String, limit: Int = Limits.config) throws(LLMError) -> [UInt8]? {
+        guard contains(file) else { return nil }
+        switch source {
+        case .directory: return try Platform.readFile(path(of: file), limit: limit)
+        case .embedded(let files): return files[file].map { Array($0()) }
+        }
+    }
+
+    /// A weights file; nil if there is none.
+    package func weights(_ file: String) throws(LLMError) -> Safetensors? {
+        guard contains(file) else { return nil }
+        switch source {
+        case .directory: return try Safetensors(path: path(of: file))
+        case .embedded(let files):
+            guard let bytes = files[file] else { return nil }
+            return try Safetensors(bytes: bytes(), name: path(of: file))
+        }
+    }
+
+    /// config.json and what stands beside it.
+    package func config() throws(LLMError) -> ModelConfig {
+        guard let config = try data("config.json") else {
+            throw LLMError(.invalidModel, "\(name) has no config.json\(foundInstead())")
+        }
+        do {
+            return try ModelConfig(
+                config: config, generation: try data("generation_config.json"),
+                tokenizer: try data("tokenizer_config.json"))
+        } catch {
+            // The parser names the file; the directory is known here.
+            throw LLMError(error.code, path(of: error.message))
+        }
+    }
+
+    /// False for what could lead out of the directory.
+    package static func isPlainName(_ name: String) -> Bool {
+        !name.isEmpty && name != "." && name != ".." && name.utf8.count <= 255
+            && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 }
+    }
+
+    /// For "there is no …" messages: the weights of other formats that were found, and what is supported.
+    func foundInstead() -> String {
+        guard case .directory = source else { return "" }
+        let suffixes = [".gguf", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".npz", ".h5", ".msgpack", ".safetensors"]
+        let found = (Platform.listDirectory(name) ?? []).filter { file in suffixes.contains { file.hasSuffix($0) } }
+        guard !found.isEmpty else { return "" }
+        let listed = found.prefix(3).joined(separator: ", ") + (found.count > 3 ? ", …" : "")
+        return "; found \(listed). Supported is Hugging Face's layout: config.json, tokenizer.json and "
+            + "model.safetensors, or shards with model.safetensors.index.json"
+    }
+}

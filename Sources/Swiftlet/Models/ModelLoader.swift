@@ -1,0 +1,193 @@
+// ModelLoader: from a folder and a configuration to a running engine: read, check, plan memory, pack, assemble.
+// Runs once, on the engine thread that then owns the result.
+
+import CSwiftletDemoModel
+import CSwiftletKernels
+package import Logging
+import SwiftletTokenizer
+
+/// What the public handle keeps of a loaded model.
+package struct LoadedModel: Sendable {
+    var tokenizer: Tokenizer?
+    var defaultSamplingParams: SamplingParams
+    var maxModelLength: Int
+    var vocabularySize: Int
+    var kvTokenCapacity: Int
+    var summary: String
+}
+
+package struct ModelLoader: Sendable {
+    let model: String?
+    let tokenizerPath: String?
+    let config: EngineConfig
+    let logger: Logger
+
+    package init(model: String?, tokenizerPath: String?, config: EngineConfig, logger: Logger) {
+        self.model = model
+        self.tokenizerPath = tokenizerPath
+        self.config = config
+        self.logger = logger
+    }
+
+    package func load() throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) {
+        let files = if let model { try ModelFiles(directory: model) } else { Self.demoModel }
+        let modelConfig = try files.config()
+        let dtype = dataType(of: modelConfig)
+        let maxModelLength = try maxModelLength(of: modelConfig)
+        let plan = MemoryPlan(
+            config: modelConfig, engine: config, dtype: dtype, maxModelLength: maxModelLength,
+            maxBatchedTokens: try maxBatchedTokens(maxModelLength))
+        try plan.checkFits(available: Platform.availableMemory())
+        let tokenizer = try loadTokenizer(files)
+
+        let backend = try CPUBackend(
+            level: config.cpuLevel, threads: config.threads ?? Platform.processorCount(), isPinned: config.pinThreads,
+            dtype: dtype)
+        let source: WeightLoader<CPUBackend>.Source =
+            config.loadFormat == .dummy ? .random(seed: config.seed ?? 0) : .checkpoint(try Checkpoint(files))
+        let weights = try WeightLoader(config: modelConfig, backend: backend, source: source)
+            .load(positions: maxModelLength)
+        let blockCount = try plan.blockCount(available: Platform.availableMemory())
+        let engine = try makeEngine(modelConfig, plan, backend, weights, blockCount, tokenizer)
+
+        warnAboutSlowPaths(backend)
+        let loaded = LoadedModel(
+            tokenizer: tokenizer, defaultSamplingParams: defaultSamplingParams(modelConfig),
+            maxModelLength: maxModelLength, vocabularySize: modelConfig.vocabularySize,
+            kvTokenCapacity: blockCount * config.blockSize,
+            summary: summary(modelConfig, plan, backend, blockCount))
+        return (engine, loaded)
+    }
+
+    /// The model inside this library.
+    package static var demoModel: ModelFiles {
+        let names = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+        var files: [String: ModelFiles.EmbeddedFile] = [:]
+        for name in names {
+            files[name] = {
+                var size = 0
+                let bytes = swiftlet_demo_file(name, &size)
+                return UnsafeRawBufferPointer(start: bytes, count: size)
+            }
+        }
+        return ModelFiles(name: "the demo model", embedded: files)
+    }
+
+    private func makeEngine(
+        _ modelConfig: ModelConfig, _ plan: MemoryPlan, _ backend: CPUBackend,
+        _ weights: DecoderModel<CPUBackend>.Weights, _ blockCount: Int, _ tokenizer: Tokenizer?
+    ) throws(LLMError) -> Engine<CPUBackend> {
+        var eosTokenIDs = modelConfig.eosTokenIDs.map { TokenID($0) }
+        if let text = modelConfig.tokenizerEOSToken, let id = tokenizer?.id(of: text) { eosTokenIDs.append(id) }
+        var caches: [CPUCache] = []
+        for _ in 0..<modelConfig.layerCount {
+            caches.append(
+                try backend.makeCache(
+                    blockCount: blockCount, blockSize: config.blockSize, keyValueHeads: modelConfig.keyValueHeadCount,
+                    headDim: modelConfig.headDimension))
+        }
+        let scheduler = Scheduler(
+            blocks: BlockManager(
+                blockCount: blockCount, blockSize: config.blockSize, isPrefixCacheEnabled: config.enablePrefixCaching),
+            maxSequences: config.maxSequences, maxBatchedTokens: plan.maxBatchedTokens,
+            isChunkedPrefillEnabled: config.enableChunkedPrefill)
+        let maxLogitRows = min(ModelRunner<CPUBackend>.maxLogitRows, plan.maxBatchedTokens)
+        let decoder = try DecoderModel(
+            config: modelConfig, backend: backend, weights: weights, caches: caches, maxTokens: plan.maxBatchedTokens,
+            maxLogitRows: maxLogitRows)
+        let sampler = try Sampler(
+            backend: backend, vocabularySize: modelConfig.vocabularySize, eosTokenIDs: eosTokenIDs,
+            maxRows: maxLogitRows, maxLogprobs: config.maxLogprobs)
+        return Engine(
+            scheduler: scheduler, runner: ModelRunner(model: decoder, sampler: sampler),
+            batch: Batch(
+                maxTokens: plan.maxBatchedTokens, maxSequences: scheduler.maxSequences,
+                maxBlocksPerSequence: min(plan.blocksPerContext, blockCount)),
+            tokenizer: tokenizer, eosTokenIDs: eosTokenIDs)
+    }
+
+    // MARK: - What the configuration leaves open
+
+    private func dataType(of model: ModelConfig) -> swiftlet_dtype {
+        switch config.dtype {
+        case .float32: SWIFTLET_FLOAT32
+        case .bfloat16: SWIFTLET_BFLOAT16
+        case .automatic: model.checkpointDtype == "float32" ? SWIFTLET_FLOAT32 : SWIFTLET_BFLOAT16
+        }
+    }
+
+    private func maxModelLength(of model: ModelConfig) throws(LLMError) -> Int {
+        guard let wanted = config.maxModelLength else { return model.maximumLength }
+        guard wanted <= model.maximumLength else {
+            throw LLMError(
+                .invalidConfiguration,
+                "max-model-len is \(wanted); the model was made for at most \(model.maximumLength) positions")
+        }
+        return wanted
+    }
+
+    private func maxBatchedTokens(_ maxModelLength: Int) throws(LLMError) -> Int {
+        if config.enableChunkedPrefill { return config.maxBatchedTokens ?? 512 }
+        let tokens = config.maxBatchedTokens ?? max(512, maxModelLength)
+        guard tokens >= maxModelLength else {
+            throw LLMError(
+                .invalidConfiguration,
+                "without chunked prefill a step must hold a whole prompt: max-num-batched-tokens is \(tokens), max-model-len \(maxModelLength)")
+        }
+        return tokens
+    }
+
+    private func loadTokenizer(_ files: ModelFiles) throws(LLMError) -> Tokenizer? {
+        do {
+            if let path = tokenizerPath {
+                let isFile = Platform.kind(of: path) == .regular
+                return try Tokenizer(contentsOf: isFile ? path : path + "/tokenizer.json")
+            }
+            guard let json = try files.data("tokenizer.json", limit: ModelFiles.Limits.tokenizer) else {
+                logger.warning("\(files.name) has no tokenizer.json: prompts must be token ids, and outputs have no text")
+                return nil
+            }
+            return try Tokenizer(json: json)
+        } catch let error as LLMError {
+            throw error
+        } catch {
+            throw LLMError(.invalidModel, "tokenizer of \(tokenizerPath ?? files.name): \(error)")
+        }
+    }
+
+    private func defaultSamplingParams(_ model: ModelConfig) -> SamplingParams {
+        var params = SamplingParams()
+        guard config.useGenerationConfig else { return params }
+        let defaults = model.generationDefaults
+        if let value = defaults.temperature { params.temperature = Float(value) }
+        if let value = defaults.topK { params.topK = value }
+        if let value = defaults.topP { params.topP = Float(value) }
+        if let value = defaults.minP { params.minP = Float(value) }
+        if let value = defaults.repetitionPenalty { params.repetitionPenalty = Float(value) }
+        if let value = defaults.maxNewTokens { params.maxTokens = value }
+        return params
+    }
+
+    // MARK: - What is said at start
+
+    private func warnAboutSlowPaths(_ backend: CPUBackend) {
+        if backend.level == SWIFTLET_LEVEL_PORTABLE {
+            logger.warning("kernels run at the portable level: no AVX2 here (or --cpu-level portable), expect a tenth of the speed")
+        } else if backend.dtype == SWIFTLET_BFLOAT16 && backend.level != SWIFTLET_LEVEL_AVX512BF16 {
+            logger.warning("bfloat16 products are emulated at level \(backend.levelName); this machine's best may be faster")
+        }
+    }
+
+    private func summary(
+        _ model: ModelConfig, _ plan: MemoryPlan, _ backend: CPUBackend, _ blockCount: Int
+    ) -> String {
+        let millions = Double(plan.parameterCount) / 1e6
+        let size = millions < 10 ? "\((millions * 10).rounded() / 10)" : "\(Int(millions.rounded()))"
+        let type = backend.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
+        return """
+            \(model.family.modelType), \(size) M parameters, \(type); kernels \(backend.levelName), \
+            \(backend.threadCount) threads; KV cache \(blockCount * config.blockSize) tokens, \
+            \(blockCount / plan.blocksPerContext) full contexts of \(plan.maxModelLength)
+            """
+    }
+}

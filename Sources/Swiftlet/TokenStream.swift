@@ -1,0 +1,102 @@
+// TokenStream: the deltas of one request, and the end of it that the engine holds.
+//
+// Invariant: when the last stream or iterator of a request is dropped, or the task that reads it is cancelled, the
+// request is aborted and its blocks are free within a step. (Leaving a for-await loop does not end a bare
+// AsyncThrowingStream; here a guard object's deinit does.)
+
+public import SwiftletTokenizer
+
+/// The engine's end of a stream.
+package struct TokenSink: Sendable {
+    private let continuation: AsyncThrowingStream<Delta, any Error>.Continuation
+
+    init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) { self.continuation = continuation }
+
+    package func yield(_ delta: Delta) { continuation.yield(delta) }
+    package func finish(throwing error: LLMError?) { continuation.finish(throwing: error) }
+}
+
+/// The output of one request as it is made. One consumer; iterating a second time gives nothing.
+public struct TokenStream: AsyncSequence, Sendable {
+    public typealias Element = Delta
+
+    /// The prompt as the model sees it; empty when the request was refused.
+    public let promptTokenIDs: [TokenID]
+    /// The prompt's text, when it was given as text.
+    public let prompt: String?
+    private let choiceCount: Int
+    private let stream: AsyncThrowingStream<Delta, any Error>
+    private let abortGuard: AbortGuard?
+
+    private final class AbortGuard: Sendable {
+        let abort: @Sendable () -> Void
+        init(_ abort: @escaping @Sendable () -> Void) { self.abort = abort }
+        deinit { abort() }
+    }
+
+    /// A stream and the sink that feeds it.
+    static func make(
+        prompt: String?, promptTokenIDs: [TokenID], choiceCount: Int, abort: @escaping @Sendable () -> Void
+    ) -> (TokenStream, TokenSink) {
+        let (stream, continuation) = AsyncThrowingStream<Delta, any Error>.makeStream()
+        continuation.onTermination = { reason in
+            if case .cancelled = reason { abort() }
+        }
+        let tokens = TokenStream(
+            promptTokenIDs: promptTokenIDs, prompt: prompt, choiceCount: choiceCount, stream: stream,
+            abortGuard: AbortGuard(abort))
+        return (tokens, TokenSink(continuation))
+    }
+
+    /// A stream that throws.
+    static func failed(_ error: any Error, prompt: Prompt) -> TokenStream {
+        let (stream, continuation) = AsyncThrowingStream<Delta, any Error>.makeStream()
+        continuation.finish(throwing: error)
+        var text: String?
+        if case .text(let string) = prompt { text = string }
+        return TokenStream(promptTokenIDs: [], prompt: text, choiceCount: 0, stream: stream, abortGuard: nil)
+    }
+
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        fileprivate var base: AsyncThrowingStream<Delta, any Error>.AsyncIterator
+        private let abortGuard: AbortGuard?
+
+        fileprivate init(_ stream: TokenStream) {
+            base = stream.stream.makeAsyncIterator()
+            abortGuard = stream.abortGuard
+        }
+
+        /// The next delta; nil after the last one.
+        ///
+        /// - Throws: ``LLMError`` when the request was refused or the engine failed.
+        public mutating func next() async throws -> Delta? { try await base.next() }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(self) }
+
+    /// Reads the stream to its end.
+    ///
+    /// - Throws: ``LLMError``; `CancellationError` when this task or the request was cancelled.
+    public func collect() async throws -> RequestOutput {
+        var output = RequestOutput(
+            prompt: prompt, promptTokenIDs: promptTokenIDs, promptLogprobs: nil,
+            choices: (0..<choiceCount).map { CompletionOutput(index: $0) }, usage: Usage())
+        for try await delta in self {
+            output.choices[delta.index].append(delta)
+            output.usage = delta.usage
+            if let logprobs = delta.promptLogprobs { output.promptLogprobs = logprobs }
+        }
+        guard output.choices.allSatisfy({ $0.finishReason != nil }) else { throw CancellationError() }
+        return output
+    }
+}
+
+extension CompletionOutput {
+    mutating func append(_ delta: Delta) {
+        text += delta.text
+        tokenIDs += delta.tokenIDs
+        if let new = delta.logprobs { logprobs = (logprobs ?? []) + new }
+        finishReason = delta.finishReason
+        stopReason = delta.stopReason
+    }
+}

@@ -1,0 +1,110 @@
+// A row's attention must be the same bits however its request was run: in one prefill, token by token, in random
+// chunks, with others in the batch, over any blocks, whatever else is in the pool, on any number of threads.
+//
+// Owner: CSwiftletKernels/attention*. Invariant: every comparison here is of bytes.
+
+import CSwiftletKernels
+import Testing
+
+struct AttentionInvarianceTests {
+    static func prefill(_ run: PagedRun) {
+        for request in run.shape.lengths.indices {
+            run.step([Chunk(request: request, count: run.shape.lengths[request])])
+        }
+    }
+
+    /// All requests at once, one token each, until all are done.
+    static func decode(_ run: PagedRun, from done: Int = 0) {
+        while true {
+            let left = run.shape.lengths.indices.filter { run.done[$0] < run.shape.lengths[$0] }
+            if left.isEmpty { return }
+            run.step(left.map { Chunk(request: $0, count: 1) })
+        }
+    }
+
+    /// Random requests in random order, each with a random number of tokens.
+    static func chunks(_ run: PagedRun, seed: UInt64, most: Int) {
+        var random = SeededGenerator(seed)
+        while true {
+            var left = run.shape.lengths.indices.filter { run.done[$0] < run.shape.lengths[$0] }
+            if left.isEmpty { return }
+            left.shuffle(using: &random)
+            run.step(
+                left.prefix(Int.random(in: 1...left.count, using: &random)).map {
+                    let rest = run.shape.lengths[$0] - run.done[$0]
+                    return Chunk(
+                        request: $0, count: Int.random(in: 1...max(1, min(rest, most)), using: &random))
+                })
+        }
+    }
+
+    @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
+    func sameBitsHoweverItRuns(level: swiftlet_level, dtype: swiftlet_dtype) {
+        for seed in 100..<124 as Range<UInt64> {
+            var shape = AttentionCase.random(seed: seed, level: level, dtype: dtype, longest: 190)
+            shape.lengths += [70]
+            let expected = PagedRun(shape)
+            Self.prefill(expected)
+
+            let decoded = PagedRun(shape, threads: Int32(1 + seed % 3), contents: .nan, shuffle: seed)
+            Self.decode(decoded)
+            #expect(decoded.outputs == expected.outputs, "token by token, NaN pool: \(shape)")
+
+            shape.blockSize = [16, 64, 256].filter { $0 != shape.blockSize }[Int(seed % 2)]
+            let mixed = PagedRun(
+                shape, threads: Int32(1 + (seed + 1) % 3), contents: .finite(seed), shuffle: seed + 1)
+            Self.chunks(mixed, seed: seed, most: 100)
+            #expect(mixed.outputs == expected.outputs, "random chunks, garbage pool: \(shape)")
+            #expect(mixed.queries == expected.queries)
+        }
+    }
+
+    @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
+    func sameBitsAcrossSegments(level: swiftlet_level, dtype: swiftlet_dtype) {
+        for window in [0, 40, 2060] {
+            var shape = AttentionCase(level: level, dtype: dtype)
+            shape.headDim = 16
+            shape.rotaryDim = 8
+            shape.kvHeads = 1
+            shape.group = 3
+            shape.scale = 2
+            shape.window = window
+            shape.lengths = [2130, 65]
+            let expected = PagedRun(shape)
+            Self.prefill(expected)
+            shape.blockSize = 16
+            let mixed = PagedRun(shape, threads: 2, contents: .nan, shuffle: 9)
+            mixed.step([Chunk(request: 0, count: 2000), Chunk(request: 1, count: 1)])
+            mixed.step([Chunk(request: 1, count: 3), Chunk(request: 0, count: 77)])
+            Self.decode(mixed)
+            #expect(mixed.outputs == expected.outputs, "\(shape)")
+        }
+    }
+
+    @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
+    func brokenRequestHurtsItselfOnly(level: swiftlet_level, dtype: swiftlet_dtype) {
+        var shape = AttentionCase(level: level, dtype: dtype)
+        shape.headDim = 48
+        shape.rotaryDim = 48
+        shape.lengths = [90, 90]
+        let expected = PagedRun(shape)
+        Self.prefill(expected)
+        for poison in [Float.nan, .infinity, -.infinity, 3.4e38] {
+            let run = PagedRun(shape, threads: 2)
+            // Request 1 breaks altogether; request 0 from position 70 on: its earlier rows share tiles with that.
+            for i in run.projections[1].indices { run.projections[1][i] = poison }
+            for i in 70 * shape.columns..<90 * shape.columns { run.projections[0][i] = poison }
+            run.step([Chunk(request: 1, count: 90), Chunk(request: 0, count: 90)])
+            let healthy = 70 * shape.queryHeads * shape.headDim * shape.elementBytes
+            #expect(run.outputs[0][..<healthy] == expected.outputs[0][..<healthy], "\(poison): \(shape)")
+
+            // A healthy request in the blocks that the broken ones leave behind.
+            run.projections[0] = expected.projections[0]
+            run.contextTables = run.contextTables.reversed()
+            run.done = [0, 0]
+            Self.decode(run)
+            let bytes = 90 * shape.queryHeads * shape.headDim * shape.elementBytes
+            #expect(run.outputs[0][..<bytes] == expected.outputs[0][..<bytes], "reused after \(poison): \(shape)")
+        }
+    }
+}
