@@ -43,6 +43,11 @@ public struct TokenLogprob: Sendable, Hashable {
     public struct Candidate: Sendable, Hashable {
         public var tokenID: TokenID
         public var logprob: Float
+
+        public init(tokenID: TokenID, logprob: Float) {
+            self.tokenID = tokenID
+            self.logprob = logprob
+        }
     }
     public var tokenID: TokenID
     public var logprob: Float
@@ -50,6 +55,13 @@ public struct TokenLogprob: Sendable, Hashable {
     public var rank: Int
     /// The most probable tokens, as many as were asked for, most probable first.
     public var top: [Candidate]
+
+    public init(tokenID: TokenID, logprob: Float, rank: Int, top: [Candidate] = []) {
+        self.tokenID = tokenID
+        self.logprob = logprob
+        self.rank = rank
+        self.top = top
+    }
 }
 
 /// Token counts of a request.
@@ -59,6 +71,12 @@ public struct Usage: Sendable, Hashable {
     public var cachedTokens = 0
     /// Over all choices.
     public var completionTokens = 0
+
+    public init(promptTokens: Int = 0, cachedTokens: Int = 0, completionTokens: Int = 0) {
+        self.promptTokens = promptTokens
+        self.cachedTokens = cachedTokens
+        self.completionTokens = completionTokens
+    }
 }
 
 /// What one step added to one choice of a request.
@@ -87,6 +105,8 @@ public struct CompletionOutput: Sendable, Hashable {
     public var finishReason: FinishReason?
     public var stopReason: StopReason?
     public var logprobs: [TokenLogprob]?
+
+    public init(index: Int) { self.index = index }
 }
 
 /// A finished request.
@@ -98,6 +118,17 @@ public struct RequestOutput: Sendable, Hashable {
     /// `n` of them, by index.
     public var choices: [CompletionOutput]
     public var usage: Usage
+
+    public init(
+        prompt: String?, promptTokenIDs: [TokenID], promptLogprobs: [TokenLogprob?]? = nil,
+        choices: [CompletionOutput], usage: Usage
+    ) {
+        self.prompt = prompt
+        self.promptTokenIDs = promptTokenIDs
+        self.promptLogprobs = promptLogprobs
+        self.choices = choices
+        self.usage = usage
+    }
 
     /// The first choice's text.
     public var text: String { choices[0].text }
