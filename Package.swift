@@ -29,7 +29,7 @@ let package = Package(
         // C micro-kernels and the thread pool.
         .target(name: "CSwiftletKernels"),
         // The demo model, embedded with #embed.
-        .target(name: "CSwiftletDemoModel"),
+        .target(name: "CSwiftletDemoModel", exclude: ["model"]),
         .target(
             name: "Swiftlet",
             dependencies: [
