@@ -56,7 +56,7 @@ public struct TokenLogprob: Sendable, Hashable {
     /// The most probable tokens, as many as were asked for, most probable first.
     public var top: [Candidate]
 
-    public init(tokenID: TokenID, logprob: Float, rank: Int, top: [Candidate]) {
+    public init(tokenID: TokenID, logprob: Float, rank: Int, top: [Candidate] = []) {
         self.tokenID = tokenID
         self.logprob = logprob
         self.rank = rank
