@@ -26,6 +26,11 @@ typedef void (*swiftlet_task)(void *context, int32_t item, int32_t thread);
 typedef struct {
     swiftlet_task linear[2];          // linear_work, item = token chunk x panel
     swiftlet_task rms_norm[2];        // rms_norm_work, item = a few rows
+    swiftlet_task logits_maximum;     // logits_work, item = a block of the row
+    swiftlet_task logits_sum;         // the same
+    swiftlet_task logits_greater;     // the same
+    swiftlet_task top_logits;         // top_logits_work, one item
+    swiftlet_task sample;             // sample_work, item = a row
     swiftlet_task rope_and_store[2];  // rope.c's and rope.inc.h's
     swiftlet_task attention[2];       // attention.c's and attention.inc.h's
 } swiftlet_kernel_table;
@@ -67,3 +72,45 @@ typedef struct {
     int32_t rows_per_item;
     float epsilon;
 } rms_norm_work;
+
+enum {
+    LINEAR_BLOCK_WORDS = 1024,   // of a panel: 256 KiB, which stays in the L2 cache
+    LINEAR_PREFETCH_TOKENS = 12,  // below, the hardware's own prefetching is as fast or faster
+};
+
+typedef struct {
+    const swiftlet_cpu *cpu;
+    const swiftlet_matrix *matrix;
+    const void *x;      // [tokens, columns]
+    const float *bias;  // [rows] or NULL
+    void *out;          // [tokens, outputs]
+    size_t x_stride, out_stride;
+    swiftlet_epilogue epilogue;
+    int32_t tokens, tokens_per_chunk;
+    int32_t panels;
+} linear_work;
+
+typedef struct {
+    double sum;     // of exp(logit - maximum)
+    float maximum;  // of the block
+    int32_t index;  // of the maximum, -1 when all are NaN; or how many are greater
+} logits_partial;
+
+typedef struct {
+    const float *logits;  // [count]
+    logits_partial *partials;
+    int32_t count, block;
+    float value;
+} logits_work;
+
+typedef struct {
+    const float *logits;  // [count]
+    int32_t *ids;         // [k]
+    float *values;        // [k]
+    int32_t count, k;
+} top_logits_work;
+
+typedef struct {
+    const swiftlet_cpu *cpu;
+    swiftlet_sample_row *rows;
+} sample_work;

@@ -12,6 +12,26 @@
 #include "kernels.h"
 #include "vector.h"
 
+#include "logits.inc.h"
+#include "sample.inc.h"
+
+// The register tile of gemm.inc.h: TILE_ROWS tokens by up to TILE_VECTORS / rows vectors of sixteen columns, so
+// that the accumulators, a row of weights (as float32 where there is no dot product of bfloat16) and one broadcast
+// value fit the registers.
+enum {
+#if defined(LEVEL_AVX512BF16)
+    TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 24, TILE_ROWS_bf16 = 6, TILE_VECTORS_bf16 = 24,
+#elif defined(LEVEL_AVX512)
+    TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 24, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 20,
+#elif defined(LEVEL_AVX2)
+    TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 4, TILE_VECTORS_bf16 = 4,
+#elif defined(__aarch64__)
+    TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 5,
+#else
+    TILE_ROWS_f32 = 3, TILE_VECTORS_f32 = 3, TILE_ROWS_bf16 = 2, TILE_VECTORS_bf16 = 2,
+#endif
+};
+
 #define DTYPE SWIFTLET_FLOAT32
 #define UNIT 1
 #define ELEMENT float
@@ -36,15 +56,21 @@
 #define UNIT 2
 #define ELEMENT uint16_t
 #define DOT dot_bf16
-#define TO_ELEMENT bf16_from_float
-#define TO_FLOAT bf16_to_float
+#define TO_ELEMENT scalar_bf16
+#define TO_FLOAT scalar_from_bf16
 #define STORE_16 bf16_store
 #define STORE_FIRST bf16_store_first
 #define NAMED(name) name##_bf16
 #include "dtype.inc.h"
 
 const swiftlet_kernel_table LEVEL_TABLE = {
+    .linear = {linear_f32, linear_bf16},
     .rms_norm = {rms_norm_f32, rms_norm_bf16},
+    .logits_maximum = logits_block_maximum,
+    .logits_sum = logits_block_sum,
+    .logits_greater = logits_block_greater,
+    .top_logits = top_logits,
+    .sample = sample,
 #if __has_include("rope.inc.h")
     .rope_and_store = {rope_and_store_f32, rope_and_store_bf16},
 #endif

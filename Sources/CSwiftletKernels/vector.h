@@ -6,9 +6,12 @@
 
 #pragma once
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "scalar.h"
 
 #if defined(LEVEL_AVX512) || defined(LEVEL_AVX512BF16)
 #define HAS_AVX512 1
@@ -70,18 +73,6 @@ INLINE vf dot_bf16(vf acc, vw a, vw b) {
 INLINE vf dot_f32(vf acc, vw a, vw b) { return vf_fma((vf)a, (vf)b, acc); }
 
 // Round to nearest even; NaN stays NaN.
-INLINE uint16_t bf16_from_float(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((bits >> 16) | 0x40);
-    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
-}
-INLINE float bf16_to_float(uint16_t x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
 INLINE vw bf16_round(vf x) {  // the rounded value in the high half, low half zero
     vw bits = (vw)x;
     vw rounded = (bits + vw_set(0x7fffu) + ((bits >> 16) & vw_set(1))) & vw_set(0xffff0000u);
@@ -108,6 +99,7 @@ INLINE vf vf_load_first(const float *p, int32_t n) {
 #if HAS_AVX512
     return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 #else
+    if (n >= 16) return vf_load(p);
     vf v = vf_set(0);
     memcpy(&v, p, (size_t)n * 4);
     return v;
@@ -117,6 +109,10 @@ INLINE void vf_store_first(float *p, vf v, int32_t n) {
 #if HAS_AVX512
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
 #else
+    if (n >= 16) {
+        vf_store(p, v);
+        return;
+    }
     memcpy(p, &v, (size_t)n * 4);
 #endif
 }
@@ -124,6 +120,7 @@ INLINE vf bf16_load_first(const uint16_t *p, int32_t n) {
 #if HAS_AVX512
     return bf16_widen((vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
 #else
+    if (n >= 16) return bf16_load(p);
     vh v = {0};
     memcpy(&v, p, (size_t)n * 2);
     return bf16_widen(v);
@@ -133,10 +130,32 @@ INLINE void bf16_store_first(uint16_t *p, vf v, int32_t n) {
 #if HAS_AVX512
     _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)bf16_narrow(v));
 #else
+    if (n >= 16) {
+        bf16_store(p, v);
+        return;
+    }
     vh narrow = bf16_narrow(v);
     memcpy(p, &narrow, (size_t)n * 2);
 #endif
 }
+
+// e^x to about 1e-7 relative; arguments are clamped to -87.3...88.7. NaN gives some finite value.
+INLINE vf vf_exp(vf x) {
+    x = vf_select(x < vf_set(88.7f), x, vf_set(88.7f));
+    x = vf_select(x > vf_set(-87.3f), x, vf_set(-87.3f));
+    vf shifted = vf_fma(x, vf_set(1.44269504f), vf_set(12582912.0f));  // 1.5 * 2^23: rounds to an integer
+    vf n = shifted - vf_set(12582912.0f);
+    vf r = vf_fma(n, vf_set(-0.693359375f), x);  // ln 2 in two parts, the first of few bits
+    r = vf_fma(n, vf_set(2.12194440e-4f), r);
+    vf p = vf_fma(r, vf_set(1.0f / 5040), vf_set(1.0f / 720));
+    p = vf_fma(p, r, vf_set(1.0f / 120));
+    p = vf_fma(p, r, vf_set(1.0f / 24));
+    p = vf_fma(p, r, vf_set(1.0f / 6));
+    p = vf_fma(p, r, vf_set(0.5f));
+    p = vf_fma(p * r, r, r) + vf_set(1);
+    return (vf)((vw)p + ((vw)shifted << 23));  // the low bits of `shifted` are n
+}
+INLINE vf vf_silu(vf x) { return x / (vf_set(1) + vf_exp(-x)); }
 
 // Horizontal reductions: halves onto halves, always in this order.
 INLINE float vf_sum(vf v) {

@@ -1,0 +1,163 @@
+// gemm.inc.h: y = W x for packed W, once per dtype; one path for every number of tokens. See level.inc.h.
+//
+// An item is one panel (64 outputs) times one chunk of tokens. The columns are walked in blocks that fit the L2
+// cache, and per block the tokens in register tiles of up to TILE_ROWS x 64 outputs; between blocks the
+// accumulators rest in the thread's scratch, which rounds nothing.
+// Invariant: an output is one chain of DOTs over the columns, ascending, whatever tile or chunk it is in.
+
+#define TILE_ROWS NAMED(TILE_ROWS)
+
+INLINE vw NAMED(broadcast_word)(const ELEMENT *x) {
+    uint32_t word;
+    memcpy(&word, x, 4);
+    return vw_set(word);
+}
+
+// sums[i][0..<16 * vectors] += the product of x[i] and `words` words of a panel's columns. odd: one element of x
+// comes after these. ahead: the panel that comes next, of which `lines` cache lines a step are fetched.
+INLINE void NAMED(multiply)(const int32_t rows, const int32_t vectors, const int32_t lines, const ELEMENT *x,
+                            size_t x_stride, const uint32_t *panel, int32_t words, bool odd,
+                            const uint32_t *ahead, float *sums) {
+    vf sum[6][4];
+    for (int32_t i = 0; i < rows; i++)
+        for (int32_t j = 0; j < vectors; j++) sum[i][j] = vf_load(sums + 64 * i + 16 * j);
+    for (int32_t k = 0; k < words; k++) {
+        vw w[4];
+        for (int32_t j = 0; j < vectors; j++) w[j] = vw_load(panel + (size_t)k * 64 + 16 * j);
+        for (int32_t line = 0; line < lines; line++)
+            __builtin_prefetch(ahead + ((size_t)k * (size_t)lines + (size_t)line) * 16, 0, 2);
+        for (int32_t i = 0; i < rows; i++) {
+            vw a = NAMED(broadcast_word)(x + (size_t)i * x_stride + (size_t)k * UNIT);
+            for (int32_t j = 0; j < vectors; j++) sum[i][j] = DOT(sum[i][j], w[j], a);
+        }
+    }
+    if (UNIT == 2 && odd)
+        for (int32_t i = 0; i < rows; i++) {
+            vw a = vw_set((uint32_t)x[(size_t)i * x_stride + (size_t)words * UNIT]);
+            for (int32_t j = 0; j < vectors; j++)
+                sum[i][j] = DOT(sum[i][j], vw_load(panel + (size_t)words * 64 + 16 * j), a);
+        }
+    for (int32_t i = 0; i < rows; i++)
+        for (int32_t j = 0; j < vectors; j++) vf_store(sums + 64 * i + 16 * j, sum[i][j]);
+}
+
+// One register tile of `rows` tokens: all 64 columns at once where the registers hold them, else in parts.
+INLINE void NAMED(tile)(const int32_t rows, const int32_t lines, const ELEMENT *x, size_t x_stride,
+                        const uint32_t *panel, int32_t words, bool odd, const uint32_t *ahead, float *sums) {
+    const int32_t vectors = 4 * rows <= NAMED(TILE_VECTORS) ? 4 : 2 * rows <= NAMED(TILE_VECTORS) ? 2 : 1;
+    for (int32_t j = 0; j < 4; j += vectors)
+        NAMED(multiply)(rows, vectors, vectors == 4 ? lines : 0, x, x_stride, panel + 16 * j, words, odd, ahead,
+                        sums + 16 * j);
+}
+
+static void NAMED(full_tile)(int32_t lines, const ELEMENT *x, size_t x_stride, const uint32_t *panel, int32_t words,
+                             bool odd, const uint32_t *ahead, float *sums) {
+    switch (lines) {
+        case 0: return NAMED(tile)(TILE_ROWS, 0, x, x_stride, panel, words, odd, ahead, sums);
+        case 1: return NAMED(tile)(TILE_ROWS, 1, x, x_stride, panel, words, odd, ahead, sums);
+        default: return NAMED(tile)(TILE_ROWS, 2, x, x_stride, panel, words, odd, ahead, sums);
+    }
+}
+
+static void NAMED(partial_tile)(int32_t rows, const ELEMENT *x, size_t x_stride, const uint32_t *panel,
+                                int32_t words, bool odd, float *sums) {
+    if (rows >= TILE_ROWS) __builtin_unreachable();
+    switch (rows) {
+        case 1: return NAMED(tile)(1, 0, x, x_stride, panel, words, odd, NULL, sums);
+        case 2: return NAMED(tile)(2, 0, x, x_stride, panel, words, odd, NULL, sums);
+        case 3: return NAMED(tile)(3, 0, x, x_stride, panel, words, odd, NULL, sums);
+        case 4: return NAMED(tile)(4, 0, x, x_stride, panel, words, odd, NULL, sums);
+        case 5: return NAMED(tile)(5, 0, x, x_stride, panel, words, odd, NULL, sums);
+    }
+}
+
+// --- Epilogues: from the sums of one token and panel to its outputs ------------------------------------------
+
+INLINE vf NAMED(with_bias)(const float *sums, const float *bias, int32_t count) {
+    vf sum = vf_load(sums);
+    return bias ? sum + vf_load_first(bias, count) : sum;
+}
+
+static void NAMED(store_plain)(const linear_work *work, const float *sums, size_t token, int32_t panel) {
+    size_t at = token * work->out_stride + (size_t)panel * 64;
+    const float *bias = work->bias ? work->bias + (size_t)panel * 64 : NULL;
+    for (int32_t j = 0; j < 64; j += 16) {
+        int32_t count = work->matrix->rows - panel * 64 - j;
+        if (count <= 0) return;
+        if (count > 16) count = 16;
+        vf y = NAMED(with_bias)(sums + j, bias ? bias + j : NULL, count);
+        float *out = (float *)work->out + at + j;
+        if (work->epilogue == SWIFTLET_STORE)
+            STORE_FIRST((ELEMENT *)work->out + at + j, y, count);
+        else if (work->epilogue == SWIFTLET_STORE_FLOAT)
+            vf_store_first(out, y, count);
+        else
+            vf_store_first(out, vf_load_first(out, count) + y, count);
+    }
+}
+
+static void NAMED(store_gated)(const linear_work *work, const float *sums, size_t token, int32_t panel) {
+    int32_t outputs = work->matrix->rows / 2;
+    ELEMENT *out = (ELEMENT *)work->out + token * work->out_stride + (size_t)panel * 32;
+    const float *bias = work->bias ? work->bias + (size_t)panel * 32 : NULL;
+    for (int32_t j = 0; j < 32; j += 16) {
+        int32_t count = outputs - panel * 32 - j;
+        if (count <= 0) return;
+        if (count > 16) count = 16;
+        vf gate = NAMED(with_bias)(sums + j, bias ? bias + j : NULL, count);
+        vf up = NAMED(with_bias)(sums + 32 + j, bias ? bias + outputs + j : NULL, count);
+        STORE_FIRST(out + j, vf_silu(gate) * up, count);
+    }
+}
+
+// --- The task -----------------------------------------------------------------------------------------------
+
+// A block of columns for all tokens of a chunk. ahead: the block that comes next, or NULL.
+static void NAMED(multiply_block)(const linear_work *work, const ELEMENT *x, int32_t tokens, const uint32_t *panel,
+                                  int32_t words, bool odd, const uint32_t *ahead, float *sums) {
+    int32_t tiles = tokens / TILE_ROWS;
+    int32_t lines = ahead == NULL ? 0 : tiles >= 4 ? 1 : 2;
+    size_t fetched = 0, wanted = (size_t)words * 64;
+    int32_t t = 0;
+    for (; t + TILE_ROWS <= tokens; t += TILE_ROWS) {
+        if (fetched >= wanted) lines = 0;
+        NAMED(full_tile)(lines, x + (size_t)t * work->x_stride, work->x_stride, panel, words, odd,
+                         lines ? ahead + fetched : panel, sums + 64 * t);
+        fetched += (size_t)words * (size_t)lines * 16;
+    }
+    NAMED(partial_tile)(tokens - t, x + (size_t)t * work->x_stride, work->x_stride, panel, words, odd, sums + 64 * t);
+}
+
+static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
+    const linear_work *work = context;
+    const swiftlet_matrix *matrix = work->matrix;
+    int32_t panel = item % work->panels;
+    int32_t first = item / work->panels * work->tokens_per_chunk;
+    int32_t tokens = work->tokens - first < work->tokens_per_chunk ? work->tokens - first : work->tokens_per_chunk;
+    const ELEMENT *x = (const ELEMENT *)work->x + (size_t)first * work->x_stride;  // [tokens, columns]
+    int32_t full_words = matrix->columns / UNIT;
+    bool odd = matrix->columns % UNIT != 0;
+    size_t panel_words = (size_t)(full_words + odd) * 64;
+    const uint32_t *words = matrix->words + (size_t)panel * panel_words;
+    float *sums = swiftlet_scratch(work->cpu, thread);  // [tokens][64]
+    memset(sums, 0, (size_t)tokens * 64 * sizeof(float));
+    // This thread's next panel, if all run equally fast.
+    int32_t next = panel + work->cpu->threads;
+    for (int32_t k = 0; k == 0 || k < full_words; k += LINEAR_BLOCK_WORDS) {
+        int32_t rest = full_words - k;
+        bool last = rest <= LINEAR_BLOCK_WORDS;
+        const uint32_t *ahead = words + (size_t)(k + LINEAR_BLOCK_WORDS) * 64;
+        if (last) ahead = next < work->panels ? matrix->words + (size_t)next * panel_words : NULL;
+        if (work->tokens < LINEAR_PREFETCH_TOKENS) ahead = NULL;
+        NAMED(multiply_block)(work, x + (size_t)k * UNIT, tokens, words + (size_t)k * 64,
+                              last ? rest : LINEAR_BLOCK_WORDS, last && odd, ahead, sums);
+    }
+    for (int32_t t = 0; t < tokens; t++) {
+        if (work->epilogue == SWIFTLET_GATED_SILU)
+            NAMED(store_gated)(work, sums + 64 * t, (size_t)(first + t), panel);
+        else
+            NAMED(store_plain)(work, sums + 64 * t, (size_t)(first + t), panel);
+    }
+}
+
+#undef TILE_ROWS
