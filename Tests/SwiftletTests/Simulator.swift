@@ -49,6 +49,8 @@ final class Simulator {
     private var isPublished: [Bool]
     /// For sequences that want prompt log-probabilities: rows of the prompt computed so far.
     private var promptRows: [Int: Int] = [:]
+    /// Sequences that got a token in this step, and whether its text ends them.
+    private var produced: [(SequenceState, isStopString: Bool)] = []
     private var random: Generator
 
     init(_ workload: SimulatorWorkload) {
@@ -120,17 +122,23 @@ final class Simulator {
         try checkInvariants()
     }
 
-    /// One step of the engine: schedule, forward, bookkeeping.
+    /// One step of the engine: schedule, forward, bookkeeping, delivery.
     func step() throws {
         coverage.steps += 1
         let before = SchedulerSnapshot(scheduler)
         let batch = scheduler.schedule()
         try checkSchedule(batch, before)
         try forward(batch)
+        produced.removeAll()
         for sequence in batch {
             try complete(sequence)
             try checkInvariants()
         }
+        for (sequence, isStopString) in produced {
+            try deliver(sequence, isStopString)
+            try checkInvariants()
+        }
+        live.removeAll { $0.choices.allSatisfy(\.isFinished) }
     }
 
     // MARK: - The forward pass
@@ -179,9 +187,6 @@ final class Simulator {
     // MARK: - Bookkeeping
 
     private func complete(_ sequence: SequenceState) throws {
-        guard let place = live.firstIndex(where: { $0.index == sequence.id / 64 }) else {
-            throw SimulatorFailure(description: "sequence \(sequence.id) was scheduled after its end")
-        }
         let wasPublished = sequence.publishedBlockCount
         let table = sequence.blockTable
         scheduler.complete(sequence)
@@ -189,28 +194,43 @@ final class Simulator {
             if table[index] != sequence.blockTable[index] { coverage.merges += 1 }
             isPublished[Int(sequence.blockTable[index])] = true
         }
-        if !live[place].areSiblingsEnqueued && sequence.cachedTokenCount >= sequence.promptTokenCount {
-            live[place].areSiblingsEnqueued = true
-            for sibling in live[place].choices.dropFirst().reversed() { scheduler.enqueueFirst(sibling) }
-        }
-        if sequence.pendingTokenCount == 0 { try sample(sequence, place) }
-    }
-
-    private func sample(_ sequence: SequenceState, _ place: Int) throws {
-        let next = EmulatedModel.nextToken(
-            keyValue(sequence, before: sequence.tokenCount), live[place].request, choice: sequence.choiceIndex,
-            workload)
-        sequence.append(next.token)
-        if next.isStop {
+        guard sequence.pendingTokenCount == 0 else { return }
+        let (token, isStop) = EmulatedModel.nextToken(
+            keyValue(sequence, before: sequence.tokenCount), live[try place(of: sequence)].request,
+            choice: sequence.choiceIndex, workload)
+        sequence.append(token)
+        // A stop token ends it at once, a stop string when its text is delivered.
+        let isStopString = isStop && sequence.outputTokenCount % 2 == 0
+        produced.append((sequence, isStopString))
+        if isStop && !isStopString {
             sequence.finishReason = .stop
         } else if sequence.tokenCount == sequence.tokenLimit {
             sequence.finishReason = .length
         }
+        if sequence.isFinished { scheduler.remove(sequence) }
+    }
+
+    /// What the engine does once the whole batch's bookkeeping is done.
+    private func deliver(_ sequence: SequenceState, _ isStopString: Bool) throws {
+        let place = try place(of: sequence)
+        if !live[place].areSiblingsEnqueued {
+            live[place].areSiblingsEnqueued = true
+            for sibling in live[place].choices.dropFirst().reversed() { scheduler.enqueueFirst(sibling) }
+        }
+        if isStopString && !sequence.isFinished {
+            sequence.finishReason = .stop
+            scheduler.remove(sequence)
+        }
         guard sequence.isFinished else { return }
         coverage.finished += 1
-        scheduler.remove(sequence)
         try checkOutput(of: sequence, live[place], isWhole: true)
-        if live[place].choices.allSatisfy(\.isFinished) { live.remove(at: place) }
+    }
+
+    private func place(of sequence: SequenceState) throws -> Int {
+        guard let place = live.firstIndex(where: { $0.index == sequence.id / 64 }) else {
+            throw SimulatorFailure(description: "sequence \(sequence.id) was scheduled after its end")
+        }
+        return place
     }
 
     private func checkOutput(of sequence: SequenceState, _ live: Live, isWhole: Bool) throws {
