@@ -66,7 +66,8 @@ package struct PromptRun: Sendable {
             let gap = index > 0 ? "\n" : ""
             try printer.append("\(gap)\(place) \(Format.heading(prompts[index]))\n", to: sections.lowerBound)
         }
-        defer { for section in sections { try? printer.finish(section) } }
+        // After Ctrl-C what waits for its turn stays unprinted.
+        defer { if !Task.isCancelled { for section in sections { try? printer.finish(section) } } }
         do {
             let request = llm.prepare(Request(.text(prompts[index]), params), shrinksMaxTokens: shrinksMaxTokens)
             return try await print(llm.stream(request), sections.lowerBound, since: start)

@@ -100,4 +100,30 @@ struct CommandLineTests {
         #expect(folder.read("out") == "old")
         #expect(folder.read("out.partial")?.split(separator: "\n").count == 1)
     }
+
+    @Test("Prompts are continued by the demo model, from arguments and from standard input")
+    func prompts() async throws {
+        let options = ["generate", "--temperature", "0", "--max-tokens", "8"]
+        let prompt = "Once upon a time"
+        let one = try await RunningCommand.run(options + [prompt])
+        #expect(one.code == 0)
+        #expect(one.output.count > 9 && !one.output.contains(prompt))
+        #expect(one.errors.contains("built-in demo model") && one.errors.contains("generated 8 tokens"))
+        let piped = try await RunningCommand.run(options + ["--quiet"], standardInput: prompt + "\n")
+        #expect(piped.output == one.output && piped.errors.isEmpty)
+        let both = try await RunningCommand.run(options + [prompt, "The\ncat"])
+        #expect(both.output.hasPrefix("[1/2] Once upon a time\n" + one.output + "\n[2/2] The\\ncat\n"))
+        let tooMany = try await RunningCommand.run(["generate", "--max-tokens", "99999999", prompt])
+        #expect(tooMany.code == 1 && tooMany.errors.contains("error: ") && tooMany.output.isEmpty)
+    }
+
+    @Test("Ctrl-C while text is printed")
+    func interruptPrompt() async throws {
+        let command = try RunningCommand(["generate", "--ignore-eos", "-n", "64", "--max-tokens", "900", "Once"])
+        for _ in 0..<2000 where command.output.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+        command.interrupt()
+        let result = try await command.finish()
+        #expect(result.code == 130, "\(result.errors)")
+        #expect(!result.output.isEmpty && result.errors.contains("interrupted"))
+    }
 }

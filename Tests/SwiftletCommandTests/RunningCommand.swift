@@ -82,6 +82,9 @@ final class RunningCommand {
         input = -1
     }
 
+    /// What standard output has so far.
+    var output: String { folder.read("out") ?? "" }
+
     func interrupt() { kill(process, SIGINT) }
 
     /// Waits for the end; after `seconds` the process is killed, which shows as 128 + SIGKILL.
@@ -96,8 +99,8 @@ final class RunningCommand {
         process = 0
         let signal = status & 0x7F
         return Finished(
-            code: signal == 0 ? status >> 8 & 0xFF : 128 + signal,
-            output: folder.read("out") ?? "", errors: folder.read("err") ?? "")
+            code: signal == 0 ? status >> 8 & 0xFF : 128 + signal, output: output,
+            errors: folder.read("err") ?? "")
     }
 
     /// Runs the command to its end.
