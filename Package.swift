@@ -59,7 +59,11 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "SwiftletCommandTests", dependencies: ["SwiftletCommand", "Swiftlet", "SwiftletJSON"],
+            name: "SwiftletCommandTests",
+            dependencies: [
+                "SwiftletCommand", "Swiftlet", "SwiftletJSON",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .c2x

@@ -10,7 +10,7 @@ public import SwiftletTokenizer
 package struct TokenSink: Sendable {
     private let continuation: AsyncThrowingStream<Delta, any Error>.Continuation
 
-    init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) { self.continuation = continuation }
+    package init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) { self.continuation = continuation }
 
     package func yield(_ delta: Delta) { continuation.yield(delta) }
     package func finish(throwing error: LLMError?) { continuation.finish(throwing: error) }
@@ -35,7 +35,7 @@ public struct TokenStream: AsyncSequence, Sendable {
     }
 
     /// A stream and the sink that feeds it.
-    static func make(
+    package static func make(
         prompt: String?, promptTokenIDs: [TokenID], choiceCount: Int, abort: @escaping @Sendable () -> Void
     ) -> (TokenStream, TokenSink) {
         let (stream, continuation) = AsyncThrowingStream<Delta, any Error>.makeStream()

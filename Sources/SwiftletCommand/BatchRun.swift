@@ -15,6 +15,8 @@ package struct BatchRun: Sendable {
         package var finishedBytes = 0
         package var firstFailure: String?
 
+        package init() {}
+
         package var done: Int { succeeded + failed }
     }
 

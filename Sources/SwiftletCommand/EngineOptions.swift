@@ -3,7 +3,7 @@
 // Invariant: an option that is not given leaves EngineConfig's default, and none is accepted without effect.
 
 package import ArgumentParser
-package import Logging
+import Logging
 package import Swiftlet
 
 package struct EngineOptions: ParsableArguments {
@@ -107,19 +107,18 @@ package struct EngineOptions: ParsableArguments {
         return config
     }
 
-    /// A logger that writes to standard error.
-    package func logger(environment: [String: String]) -> Logger {
+    /// What the log may say: the option, else the environment, else warnings, which --quiet leaves out.
+    package func logLevel(environment: [String: String]) -> LogLevel {
         let named = environment["SWIFTLET_LOG_LEVEL"].flatMap { LogLevel(rawValue: $0.lowercased()) }
-        var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = (logLevel ?? named ?? .warning).level
-        return logger
+        return logLevel ?? named ?? (quiet ? .error : .warning)
     }
 
     /// Loads the model and says which one it is.
     package func load(environment: [String: String]) async throws -> LLM {
         if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
-        let llm = try await LLM(
-            model, tokenizer: tokenizer, config: config, logger: logger(environment: environment))
+        var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel(environment: environment).level
+        let llm = try await LLM(model, tokenizer: tokenizer, config: config, logger: logger)
         if !quiet { Console.note((model.map { "\($0): " } ?? "") + llm.summary) }
         return llm
     }

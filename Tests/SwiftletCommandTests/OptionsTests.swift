@@ -35,7 +35,7 @@ struct OptionsTests {
         #expect(command.engine.model == "dir")
         #expect(command.engine.tokenizer == "tok")
         #expect(command.engine.quiet)
-        #expect(command.engine.logger(environment: [:]).logLevel == .debug)
+        #expect(command.engine.logLevel(environment: [:]) == .debug)
         #expect(
             command.engine.config
                 == EngineConfig(
@@ -99,10 +99,11 @@ struct OptionsTests {
     @Test("The log's level comes from the option, then from the environment")
     func logLevel() throws {
         let plain = try parse("x").engine
-        #expect(plain.logger(environment: [:]).logLevel == .warning)
-        #expect(plain.logger(environment: ["SWIFTLET_LOG_LEVEL": "INFO"]).logLevel == .info)
+        #expect(plain.logLevel(environment: [:]) == .warning)
+        #expect(plain.logLevel(environment: ["SWIFTLET_LOG_LEVEL": "INFO"]) == .info)
+        #expect(try parse("--quiet x").engine.logLevel(environment: [:]) == .error)
         let named = try parse("--log-level error x").engine
-        #expect(named.logger(environment: ["SWIFTLET_LOG_LEVEL": "info"]).logLevel == .error)
+        #expect(named.logLevel(environment: ["SWIFTLET_LOG_LEVEL": "info"]) == .error)
     }
 
     @Test("Help names every option")

@@ -13,6 +13,17 @@ package struct Submission: Sendable {
     package var seed: UInt64
     package var tokenLimit: Int
     package var sink: TokenSink
+
+    package init(
+        id: Int, prompt: [TokenID], params: SamplingParams, seed: UInt64, tokenLimit: Int, sink: TokenSink
+    ) {
+        self.id = id
+        self.prompt = prompt
+        self.params = params
+        self.seed = seed
+        self.tokenLimit = tokenLimit
+        self.sink = sink
+    }
 }
 
 package final class Engine<B: Backend> {

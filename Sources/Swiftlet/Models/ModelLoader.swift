@@ -4,16 +4,16 @@
 import CSwiftletDemoModel
 import CSwiftletKernels
 package import Logging
-import SwiftletTokenizer
+package import SwiftletTokenizer
 
 /// What the public handle keeps of a loaded model.
 package struct LoadedModel: Sendable {
-    var tokenizer: Tokenizer?
-    var defaultSamplingParams: SamplingParams
-    var maxModelLength: Int
-    var vocabularySize: Int
-    var kvTokenCapacity: Int
-    var summary: String
+    package var tokenizer: Tokenizer?
+    package var defaultSamplingParams: SamplingParams
+    package var maxModelLength: Int
+    package var vocabularySize: Int
+    package var kvTokenCapacity: Int
+    package var summary: String
 }
 
 package struct ModelLoader: Sendable {
