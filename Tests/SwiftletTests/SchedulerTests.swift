@@ -248,13 +248,13 @@ struct SchedulerTests {
     @Test("Without chunked prefill a prompt waits for a budget that holds it, and evicts nothing meanwhile")
     func unchunkedWaitsForTheBudget() throws {
         let cached = SimulatedRequest(prompt: prompt(1, count: 13), maxTokens: 1)
-        var workload = workload(blockCount: 14, maxBatchedTokens: 20, [cached])
+        var workload = workload(blockCount: 9, maxBatchedTokens: 20, [cached])
         workload.isChunkedPrefillEnabled = false
         let simulator = simulator(workload)
         try finish(simulator)
         simulator.submit(1, SimulatedRequest(prompt: prompt(2, count: 4), maxTokens: 10))
         try simulator.step()
-        // Nineteen tokens of budget are left while the other one decodes.
+        // Nineteen tokens of budget are left while the other one decodes. Its five blocks would take two of the cached.
         simulator.submit(2, SimulatedRequest(prompt: prompt(3, count: 20), maxTokens: 1))
         for _ in 0..<5 { try simulator.step() }
         #expect(simulator.scheduler.running.count == 1)

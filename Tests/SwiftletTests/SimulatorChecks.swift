@@ -28,6 +28,11 @@ extension Simulator {
                 sequence.blockTable.isEmpty && sequence.cachedTokenCount == 0 && sequence.scheduledTokenCount == 0,
                 "sequence \(sequence.id) waits and holds blocks")
         }
+        for sequence in holders {
+            try check(
+                sequence.cachedTokenCount + sequence.scheduledTokenCount <= sequence.tokenCount,
+                "the counters of sequence \(sequence.id) add up to more than its tokens")
+        }
         try checkSharing(holders)
     }
 
