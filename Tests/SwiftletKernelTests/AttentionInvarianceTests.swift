@@ -124,7 +124,8 @@ struct AttentionInvarianceTests {
         shape.lengths = [90, 90]
         let expected = PagedRun(shape)
         Self.prefill(expected)
-        for (poison, healthy) in zip([Float.nan, .nan, .nan, .infinity, -.infinity, 3.4e38], [70, 73, 71, 75, 69, 77]) {
+        let poisons = [Float.nan, .nan, .nan, .infinity, -.infinity, 3.4e38]
+        for (poison, healthy) in zip(poisons, [70, 73, 71, 75, 69, 77]) {
             let run = PagedRun(shape, threads: 2)
             // Request 1 breaks altogether; request 0 from position `healthy` on: its earlier rows share tiles with that.
             for i in run.projections[1].indices { run.projections[1][i] = poison }
