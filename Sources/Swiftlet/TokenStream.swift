@@ -10,7 +10,9 @@ public import SwiftletTokenizer
 package struct TokenSink: Sendable {
     private let continuation: AsyncThrowingStream<Delta, any Error>.Continuation
 
-    package init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) { self.continuation = continuation }
+    package init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) {
+        self.continuation = continuation
+    }
 
     package func yield(_ delta: Delta) { continuation.yield(delta) }
     package func finish(throwing error: LLMError?) { continuation.finish(throwing: error) }

@@ -55,7 +55,8 @@ struct BatchInvarianceTests {
             let stem = generator.element(of: stems)
             let shared = generator.chance(0.7) ? generator.int(0...length) : 0
             let own = (shared..<length).map { _ in TokenID(generator.int(0...(vocabulary - 1))) }
-            var params = SamplingParams(temperature: 0, seed: UInt64(index), maxTokens: generator.int(1...24), logprobs: 3)
+            var params = SamplingParams(
+                temperature: 0, seed: UInt64(index), maxTokens: generator.int(1...24), logprobs: 3)
             if generator.chance(0.7) { params.temperature = 0.8 }
             if generator.chance(0.3) { params.topK = 20 }
             if generator.chance(0.3) { params.topP = 0.9 }

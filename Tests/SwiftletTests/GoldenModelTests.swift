@@ -48,7 +48,9 @@ struct GoldenModelTests {
         await llm.shutdown()
     }
 
-    @Test("greedy ids until a margin is within the tolerance", arguments: families, [EngineConfig.DataType.float32, .bfloat16])
+    @Test(
+        "greedy ids until a margin is within the tolerance", arguments: families,
+        [EngineConfig.DataType.float32, .bfloat16])
     func greedy(family: String, dtype: EngineConfig.DataType) async throws {
         let llm = try await Self.engine(family, dtype)
         let cases = try Self.cases(family)

@@ -90,7 +90,8 @@ package struct MemoryPlan {
     private func shortage(_ wanted: Int, _ available: Int) -> LLMError {
         LLMError(
             .outOfMemory,
-            "the KV cache was asked to take \(mebibytes(wanted)); \(mebibytes(available)) are free after loading. Lower --kv-cache-memory-bytes or --num-gpu-blocks-override")
+            "the KV cache was asked to take \(mebibytes(wanted)); \(mebibytes(available)) are free after loading. Lower --kv-cache-memory-bytes or --num-gpu-blocks-override"
+        )
     }
 
     private func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
