@@ -118,7 +118,7 @@ public final class LLM: Sendable {
     private func start(_ prepared: Prepared) -> TokenStream {
         let id = mailbox.makeRequestID()
         let (stream, sink) = TokenStream.make(
-            prompt: prepared.text, promptTokenIDs: prepared.prompt, choiceCount: prepared.params.n
+            prompt: prepared.text, promptTokenIDs: prepared.prompt, choiceCount: prepared.params.n, owner: self
         ) { [mailbox] in mailbox.post(.abort(id)) }
         let drawn = Philox.block(
             key: (UInt32(truncatingIfNeeded: seeds), UInt32(truncatingIfNeeded: seeds >> 32)),

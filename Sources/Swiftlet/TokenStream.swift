@@ -32,13 +32,21 @@ public struct TokenStream: AsyncSequence, Sendable {
 
     private final class AbortGuard: Sendable {
         let abort: @Sendable () -> Void
-        init(_ abort: @escaping @Sendable () -> Void) { self.abort = abort }
+        /// Keeps the engine running while someone reads, also when nobody else holds the handle.
+        let owner: (any Sendable)?
+
+        init(owner: (any Sendable)?, _ abort: @escaping @Sendable () -> Void) {
+            self.owner = owner
+            self.abort = abort
+        }
+
         deinit { abort() }
     }
 
     /// A stream and the sink that feeds it.
     package static func make(
-        prompt: String?, promptTokenIDs: [TokenID], choiceCount: Int, abort: @escaping @Sendable () -> Void
+        prompt: String?, promptTokenIDs: [TokenID], choiceCount: Int, owner: (any Sendable)? = nil,
+        abort: @escaping @Sendable () -> Void
     ) -> (TokenStream, TokenSink) {
         let (stream, continuation) = AsyncThrowingStream<Delta, any Error>.makeStream()
         continuation.onTermination = { reason in
@@ -46,7 +54,7 @@ public struct TokenStream: AsyncSequence, Sendable {
         }
         let tokens = TokenStream(
             promptTokenIDs: promptTokenIDs, prompt: prompt, choiceCount: choiceCount, stream: stream,
-            abortGuard: AbortGuard(abort))
+            abortGuard: AbortGuard(owner: owner, abort))
         return (tokens, TokenSink(continuation))
     }
 
