@@ -85,6 +85,8 @@ private struct MergeReader {
     var table: MergeTable
     private let prefixCount: Int
     private var joined: [UInt8] = []
+    /// Merges are mostly listed in the order of their results: the next result is likely the next id.
+    private var lastMerged: TokenID = -1
 
     init(_ table: MergeTable, prefixCount: Int) {
         self.table = table
@@ -105,9 +107,12 @@ private struct MergeReader {
         joined.removeAll(keepingCapacity: true)
         joined.append(contentsOf: left)
         joined.append(contentsOf: added)
+        lastMerged = joined.withUnsafeBufferPointer { text in
+            for guess in [lastMerged + 1, lastMerged] where vocabulary.isText(text, of: guess) { return guess }
+            return vocabulary.id(of: text)
+        }
         let merge = MergeTable.Merge(
-            left: vocabulary.id(of: left), right: vocabulary.id(of: right), rank: rank,
-            merged: joined.withUnsafeBufferPointer { vocabulary.id(of: $0) })
+            left: vocabulary.id(of: left), right: vocabulary.id(of: right), rank: rank, merged: lastMerged)
         guard merge.left >= 0, merge.right >= 0, merge.merged >= 0 else { return false }
         if !left.isEmpty && !added.isEmpty && UTF8Cursor.isBoundary(added[0]) {
             table.noteTouch(
