@@ -38,6 +38,10 @@ struct MergeTable: Sendable {
         return (key ^ seed) &* 0x9E37_79B9_7F4A_7C15 ^ (key >> 32) &* 0xD6E8_FEB8_6659_FD93
     }
 
+    /// Reads what entering this pair will read first.
+    @inline(__always)
+    func touch(_ left: TokenID, _ right: TokenID) -> Int32 { slots[Int(hash(left, right) >> shift)].left }
+
     /// Enters a merge; of two merges of a pair the later stays, as in the reference.
     mutating func insert(_ merge: Merge) {
         let hash = self.hash(merge.left, merge.right)

@@ -63,7 +63,7 @@ indirect enum PreTokenizer: Sendable {
                 ? .isolated : try SplitBehavior(json["behavior"], of: "pre_tokenizer Punctuation")
             self = .scalars(.punctuation, behavior)
         case "Whitespace":
-            self = .split(.regex(try RegexProgram(#"\w+|[^\w\s]+"#)), .removed, isInverted: true)
+            self = .split(.regex(try RegexProgram.words()), .removed, isInverted: true)
         case "WhitespaceSplit": self = .scalars(.whitespace, .removed)
         default: throw TokenizerError("pre_tokenizer type \(type) is not supported")
         }

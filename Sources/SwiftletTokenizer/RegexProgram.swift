@@ -58,7 +58,22 @@ struct RegexProgram: Sendable {
     private(set) var registerCount = 0
 
     init(_ pattern: String) throws(TokenizerError) {
-        let tree = try RegexParser.parse(pattern)
+        try self.init(try RegexParser.parse(pattern))
+    }
+
+    /// Runs of word characters, and runs of what is neither those nor whitespace.
+    static func words() throws(TokenizerError) -> RegexProgram {
+        var others = CharacterClass.unicodeWord
+        others.insert(.whitespace)
+        others.finish()
+        return try RegexProgram(
+            .alternatives(
+                [CharacterClass.unicodeWord, others.negated()].map {
+                    .repeated(.set($0), minimum: 1, maximum: .max, .greedy)
+                }))
+    }
+
+    private init(_ tree: RegexNode) throws(TokenizerError) {
         var branches = [tree]
         if case .alternatives(let list) = tree, list.count <= 64 { branches = list }
         startMasks = [UInt64](repeating: 0, count: 256)

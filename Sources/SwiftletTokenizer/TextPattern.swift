@@ -91,6 +91,7 @@ struct TextSplitter {
     private var done = 0
     private var lastWasMatch = false
     private var isFirst = true
+    private var hasEmptyMatch = false
     /// A match that waits for the text behind it.
     private var waiting: Int?
 
@@ -105,16 +106,21 @@ struct TextSplitter {
     mutating func match(_ range: Range<Int>, _ pieces: inout [Range<Int>]) {
         if done < range.lowerBound { add(done..<range.lowerBound, isMatch: isInverted, &pieces) }
         add(range, isMatch: !isInverted, &pieces)
+        hasEmptyMatch = hasEmptyMatch || range.isEmpty
         done = range.upperBound
     }
 
     mutating func finish(count: Int, _ pieces: inout [Range<Int>]) {
         if done < count { add(done..<count, isMatch: isInverted, &pieces) }
         if let waiting { append(waiting..<count, &pieces) }
+        // Empty matches have kept their neighbours apart and are not pieces themselves.
+        guard hasEmptyMatch else { return }
+        let kept = pieces[first...].filter { !$0.isEmpty }
+        pieces.replaceSubrange(first..., with: kept)
     }
 
     private func append(_ range: Range<Int>, _ pieces: inout [Range<Int>]) {
-        if !range.isEmpty { pieces.append(range.lowerBound + offset..<range.upperBound + offset) }
+        pieces.append(range.lowerBound + offset..<range.upperBound + offset)
     }
 
     private mutating func add(_ range: Range<Int>, isMatch: Bool, _ pieces: inout [Range<Int>]) {

@@ -86,7 +86,25 @@ struct Vocabulary: Sendable {
     /// The id of a text, or -1.
     func id(of text: Bytes) -> TokenID {
         if text.count > longestText { return -1 }
-        let hash = Vocabulary.hash(text, seed: seed)
+        return id(of: text, hash: hash(of: text))
+    }
+
+    /// The hash that ``id(of:hash:)`` wants.
+    func hash(of text: Bytes) -> UInt64 { Vocabulary.hash(text, seed: seed) }
+
+    /// Reads what a lookup by this hash will read first, so that a batch of lookups waits for memory only once.
+    @inline(__always)
+    func touch(_ hash: UInt64) -> UInt32 {
+        let slot = slots[Int(truncatingIfNeeded: hash) & (slots.count - 1)]
+        return slot.id >= 0 ? slot.start : 0
+    }
+
+    /// Reads the text at a place that ``touch(_:)`` gave.
+    @inline(__always)
+    func touchText(_ start: UInt32) -> UInt32 { Int(start) < blob.count ? UInt32(blob[Int(start)]) : 0 }
+
+    /// The id of a text whose hash is known, or -1.
+    func id(of text: Bytes, hash: UInt64) -> TokenID {
         var place = Int(truncatingIfNeeded: hash) & (slots.count - 1)
         while true {
             let slot = slots[place]

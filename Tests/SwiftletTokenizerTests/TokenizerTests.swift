@@ -93,7 +93,17 @@ import Testing
         (#"{"type":"Punctuation","behavior":"Contiguous"}"#, "a,.b", ["a", ",.", "b"]),
         (#"{"type":"Punctuation","behavior":"Removed"}"#, "a,.b", ["a", "b"]),
         (#"{"type":"WhitespaceSplit"}"#, " a\u{3000}b, ", ["a", "b,"]),
-        (#"{"type":"Whitespace"}"#, "a b,c", ["a", "b", ",", "c"]),
+        (#"{"type":"Whitespace"}"#, "a b,c\u{200D}²", ["a", "b", ",", "c\u{200D}", "²"]),
+        // A match that is empty keeps its neighbours apart and is no piece.
+        (
+            #"{"type":"Split","pattern":{"Regex":"x*"},"behavior":"MergedWithPrevious","invert":true}"#, "ab",
+            ["a", "b"]
+        ),
+        (#"{"type":"Split","pattern":{"Regex":"(?=b)"},"behavior":"Isolated"}"#, "abab", ["a", "ba", "b"]),
+        (
+            #"{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},"#
+                + #"{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}]}"#, " a b", ["a", "b"]
+        ),
         (#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}"#, "a  b", ["▁a", "▁", "▁b"]),
         (#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"never","split":false}"#, "a b", ["a▁b"]),
         (#"{"type":"Metaspace","replacement":"▁","add_prefix_space":true}"#, " a", ["▁a"]),
@@ -140,6 +150,8 @@ import Testing
         #expect(message(Array("{".utf8)).hasPrefix("not valid JSON: "))
         let merge = #"{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b"]}}"#
         #expect(message(Array(merge.utf8)).hasPrefix("model BPE: merge 0 is not a pair of tokens"))
+        let escaped = #"{"model":{"type":"BPE","vocab":{"a":0,"\n":1,"a\n":2},"merges":["a \u000a",["a","\n","a"]]}}"#
+        #expect(message(Array(escaped.utf8)).hasPrefix("model BPE: merge 1 is not a pair of tokens"))
         let id = #"{"model":{"type":"BPE","vocab":{"a":99999999999},"merges":[]}}"#
         #expect(message(Array(id.utf8)).contains("outside of 0..."))
         #expect(throws: TokenizerError.self) { try Tokenizer(contentsOf: "/nonexistent/tokenizer.json") }
