@@ -92,12 +92,12 @@ struct AddedTokenMatcher: Sendable {
 
     private func isSingleWord(_ range: Range<Int>, in text: Bytes) -> Bool {
         if range.lowerBound > 0,
-            UnicodeCategories.isWord(UTF8Cursor.scalarBefore(range.lowerBound, in: text).value)
+            CharacterClass.unicodeWord.contains(UTF8Cursor.scalarBefore(range.lowerBound, in: text).value)
         {
             return false
         }
         return range.upperBound == text.count
-            || !UnicodeCategories.isWord(UTF8Cursor.scalar(in: text, at: range.upperBound).value)
+            || !CharacterClass.unicodeWord.contains(UTF8Cursor.scalar(in: text, at: range.upperBound).value)
     }
 
     private func leftmostSpace(before start: Int, in text: Bytes) -> Int {

@@ -55,65 +55,31 @@ extension BytePairModel {
     private static func readMerges(
         _ section: JSONValue, _ tape: JSONTape, _ vocabulary: Vocabulary, prefix: [UInt8]
     ) throws(TokenizerError) -> MergeTable {
-        var reader = MergeReader(MergeTable(count: section.count), prefixCount: prefix.count)
-        var left: [UInt8] = []
-        var right: [UInt8] = []
-        var node = section.index + 1
-        var rank: UInt32 = 0
-        while node < tape.next(section.index) {
-            var isRead = false
-            if tape.isString(node) {
-                isRead = tape.withString(node, &left) { reader.readLine($0, rank: rank, vocabulary) }
-            } else if tape.isStringPair(node) {
-                isRead = tape.withString(node + 1, &left) { first in
-                    tape.withString(node + 2, &right) { reader.read(first, $0, rank: rank, vocabulary) }
+        var reader = MergeReader(MergeTable(count: section.count), vocabulary, prefixCount: prefix.count)
+        let end = tape.next(section.index)
+        var failed: Int?
+        tape.withBytes { text in
+            var node = section.index + 1
+            while node < end, failed == nil {
+                guard let (left, right) = tape.mergeRanges(node) else {
+                    // The rare merge with escapes, or none at all: by itself, in its turn.
+                    if !reader.flush() { break }
+                    if !reader.readEscaped(JSONValue(document: section.document, index: node)) { failed = node }
+                    node = tape.next(node)
+                    continue
                 }
+                reader.add(Bytes(rebasing: text[left]), Bytes(rebasing: text[right]))
+                if reader.isFull && !reader.flush() { break }
+                node = tape.next(node)
             }
-            guard isRead else {
-                throw TokenizerError(
-                    "model BPE: merge \(rank) is not a pair of tokens whose result is a token: \(tape.text(node))")
-            }
-            rank += 1
-            node = tape.next(node)
+            if failed == nil { _ = reader.flush() }
+        }
+        guard failed == nil, reader.failedRank == nil else {
+            let rank = reader.failedRank ?? reader.count
+            throw TokenizerError(
+                "model BPE: merge \(rank) is not a pair of tokens whose result is a token: "
+                    + String(decoding: (section[Int(rank)]?.bytes ?? []).prefix(80), as: UTF8.self))
         }
         return reader.table
-    }
-}
-
-/// Enters merges into a table.
-private struct MergeReader {
-    var table: MergeTable
-    private let prefixCount: Int
-    private var joined: [UInt8] = []
-
-    init(_ table: MergeTable, prefixCount: Int) {
-        self.table = table
-        self.prefixCount = prefixCount
-    }
-
-    /// A merge in the older form: two tokens and a space between.
-    mutating func readLine(_ line: Bytes, rank: UInt32, _ vocabulary: borrowing Vocabulary) -> Bool {
-        guard let space = line.firstIndex(of: UInt8(ascii: " ")) else { return false }
-        return read(
-            Bytes(rebasing: line[..<space]), Bytes(rebasing: line[(space + 1)...]), rank: rank, vocabulary)
-    }
-
-    /// False when a part or the result is no token.
-    mutating func read(_ left: Bytes, _ right: Bytes, rank: UInt32, _ vocabulary: borrowing Vocabulary) -> Bool {
-        guard right.count >= prefixCount else { return false }
-        let added = Bytes(rebasing: right[prefixCount...])
-        joined.removeAll(keepingCapacity: true)
-        joined.append(contentsOf: left)
-        joined.append(contentsOf: added)
-        let merge = MergeTable.Merge(
-            left: vocabulary.id(of: left), right: vocabulary.id(of: right), rank: rank,
-            merged: joined.withUnsafeBufferPointer { vocabulary.id(of: $0) })
-        guard merge.left >= 0, merge.right >= 0, merge.merged >= 0 else { return false }
-        if !left.isEmpty && !added.isEmpty && UTF8Cursor.isBoundary(added[0]) {
-            table.noteTouch(
-                UTF8Cursor.scalarBefore(left.count, in: left).value, UTF8Cursor.scalar(in: added, at: 0).value)
-        }
-        table.insert(merge)
-        return true
     }
 }

@@ -12,7 +12,7 @@ struct BytePairWorkspace {
     private var previous: [Int32] = []
     /// Min-heap of rank << 32 | position.
     private var heap: [UInt64] = []
-    private static let shortCount = 40
+    private static let shortCount = 160
 
     mutating func merge(with merges: borrowing MergeTable) {
         if symbols.count < 2 { return }
@@ -28,25 +28,32 @@ struct BytePairWorkspace {
 
     private mutating func mergeShort(_ merges: borrowing MergeTable) {
         var count = symbols.count
-        while true {
-            var lowest = MergeTable.noRank
-            var place = 0
-            for index in 0..<count where ranks[index] < lowest {
-                lowest = ranks[index]
-                place = index
+        symbols.withUnsafeMutableBufferPointer { symbols in
+            ranks.withUnsafeMutableBufferPointer { ranks in
+                while let place = BytePairWorkspace.lowestPlace(in: ranks, count: count) {
+                    symbols[place] = merges.merge(symbols[place], symbols[place + 1]).merged
+                    count -= 1
+                    for index in place + 1..<count { symbols[index] = symbols[index + 1] }
+                    for index in place + 1..<count { ranks[index] = ranks[index + 1] }
+                    ranks[count - 1] = MergeTable.noRank
+                    if place + 1 < count { ranks[place] = merges.merge(symbols[place], symbols[place + 1]).rank }
+                    if place > 0 { ranks[place - 1] = merges.merge(symbols[place - 1], symbols[place]).rank }
+                }
             }
-            if lowest == MergeTable.noRank { break }
-            symbols[place] = merges.merge(symbols[place], symbols[place + 1]).merged
-            count -= 1
-            for index in place + 1..<max(count, place + 1) {
-                symbols[index] = symbols[index + 1]
-                ranks[index] = ranks[index + 1]
-            }
-            ranks[count - 1] = MergeTable.noRank
-            if place + 1 < count { ranks[place] = merges.merge(symbols[place], symbols[place + 1]).rank }
-            if place > 0 { ranks[place - 1] = merges.merge(symbols[place - 1], symbols[place]).rank }
         }
-        symbols.removeSubrange(count...)
+        symbols.removeLast(symbols.count - count)
+    }
+
+    /// The place of the lowest of the first ranks, the leftmost of equals; nil when none is a rank.
+    @inline(__always)
+    private static func lowestPlace(in ranks: UnsafeMutableBufferPointer<UInt32>, count: Int) -> Int? {
+        // Two plain loops: the first becomes vector code.
+        var lowest = MergeTable.noRank
+        for index in 0..<count { lowest = min(lowest, ranks[index]) }
+        if lowest == MergeTable.noRank { return nil }
+        var place = 0
+        while ranks[place] != lowest { place += 1 }
+        return place
     }
 
     private mutating func mergeLong(_ merges: borrowing MergeTable) {

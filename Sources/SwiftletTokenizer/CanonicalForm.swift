@@ -2,7 +2,7 @@
 // Owned by Normalizer; the tables are unpacked once a process, at the first text that needs them.
 // Invariant: text all of whose scalars are certain not to change is returned after one scan.
 
-struct CanonicalForm: Sendable {
+package struct CanonicalForm: Sendable {
     static let shared = CanonicalForm()
 
     private struct Decomposition {
@@ -59,7 +59,13 @@ struct CanonicalForm: Sendable {
         return Unicode.Scalar(value)?.properties.canonicalCombiningClass.rawValue ?? 0
     }
 
-    /// Form C (composed) or form D (decomposed) of a text.
+    /// Form C or form D of a text.
+    package static func normalized(_ text: String, isComposing: Bool) -> String {
+        let result = Array(text.utf8).withUnsafeBufferPointer { shared.normalize($0, isComposing: isComposing) }
+        return String(decoding: result, as: UTF8.self)
+    }
+
+    /// Form C (composed) or form D (decomposed) of UTF-8.
     func normalize(_ text: Bytes, isComposing: Bool) -> [UInt8] {
         if isUnchanged(text, isComposing: isComposing) { return Array(text) }
         var scalars: [(value: UInt32, order: UInt8)] = []

@@ -11,21 +11,17 @@ extension CharacterClass {
         case "any": return .any
         case "ascii": return CharacterClass([0...0x7F])
         case "alpha", "alphabetic":
-            return CharacterClass([], categories: UnicodeCategories.letters | UnicodeCategories.marks)
+            let categories = UnicodeCategories.letters | UnicodeCategories.marks | UnicodeCategories.letterNumbers
+            return CharacterClass(enclosedLetters, categories: categories)
         case "alnum":
-            let categories = UnicodeCategories.letters | UnicodeCategories.marks | UnicodeCategories.decimalNumbers
-            return CharacterClass([], categories: categories)
+            let categories = UnicodeCategories.wordCharacters & ~UnicodeCategories.connectors
+            return CharacterClass(enclosedLetters, categories: categories)
         case "upper", "uppercase": return CharacterClass([], categories: 1)
         case "lower", "lowercase": return CharacterClass([], categories: 1 << 1)
         case "space", "whitespace": return .whitespace
         case "blank": return CharacterClass([0x09...0x09], categories: 1 << 22)
         case "word": return .word
         case "xdigit": return .hexadecimal
-        case "punct":
-            // The nine ASCII symbols count as punctuation in POSIX.
-            return CharacterClass(
-                [0x24...0x24, 0x2B...0x2B, 0x3C...0x3E, 0x5E...0x5E, 0x60...0x60, 0x7C...0x7C, 0x7E...0x7E],
-                categories: UnicodeCategories.punctuation)
         default: return UnicodeCategories.named(key).map { CharacterClass([], categories: $0) }
         }
     }

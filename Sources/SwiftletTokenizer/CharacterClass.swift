@@ -23,10 +23,17 @@ struct CharacterClass: Sendable {
 
     static let whitespace = CharacterClass([0x09...0x0D], categories: UnicodeCategories.whitespace)
     static let digits = CharacterClass([], categories: UnicodeCategories.decimalNumbers)
+    /// Letters enclosed in circles and squares: symbols that are alphabetic.
+    static let enclosedLetters: [ClosedRange<UInt32>] = [
+        0x24B6...0x24E9, 0x1F130...0x1F149, 0x1F150...0x1F169, 0x1F170...0x1F189,
+    ]
+    /// What `\w` means to Oniguruma, its six superscripts and fractions included.
     static let word = CharacterClass(
-        [],
-        categories: UnicodeCategories.letters | UnicodeCategories.marks | UnicodeCategories.decimalNumbers
-            | UnicodeCategories.connectors)
+        enclosedLetters + [0xB2...0xB3, 0xB9...0xB9, 0xBC...0xBE],
+        categories: UnicodeCategories.wordCharacters)
+    /// What `\w` means to the engine of the Whitespace pre-tokenizer.
+    static let unicodeWord = CharacterClass(
+        enclosedLetters + [0x200C...0x200D], categories: UnicodeCategories.wordCharacters)
     static let hexadecimal = CharacterClass([0x30...0x39, 0x41...0x46, 0x61...0x66])
     static let notNewline = CharacterClass([0x0A...0x0A], isNegated: true)
     static let any = CharacterClass([], isNegated: true)

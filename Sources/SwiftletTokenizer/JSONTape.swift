@@ -17,10 +17,21 @@ struct JSONTape {
 
     func next(_ node: Int) -> Int { Int(nodes[node].next) }
 
-    func isString(_ node: Int) -> Bool { nodes[node].kind == .string }
+    func withBytes(_ body: (Bytes) -> Void) { bytes.withUnsafeBufferPointer(body) }
 
-    func isStringPair(_ node: Int) -> Bool {
-        nodes[node].kind == .array && nodes[node].count == 2 && isString(node + 1) && isString(node + 2)
+    /// Where the two parts of a merge are written, `"a b"` or `["a", "b"]`; nil when that takes a closer look.
+    func mergeRanges(_ node: Int) -> (Range<Int>, Range<Int>)? {
+        func plain(_ node: Int) -> Range<Int>? {
+            guard nodes[node].kind == .string, nodes[node].hasNoEscapes else { return nil }
+            return Int(nodes[node].start)..<Int(nodes[node].end)
+        }
+        if nodes[node].kind == .array, nodes[node].count == 2, let left = plain(node + 1),
+            nodes[node + 1].next == node + 2, let right = plain(node + 2)
+        {
+            return (left, right)
+        }
+        guard let line = plain(node), let space = bytes[line].firstIndex(of: UInt8(ascii: " ")) else { return nil }
+        return (line.lowerBound..<space, space + 1..<line.upperBound)
     }
 
     /// A number written as plain digits, or any other exact integer.

@@ -1,6 +1,6 @@
 // The merges of byte-pair encoding: which pair of tokens becomes which token, and how early.
 // Owned by BytePairModel; filled while loading, immutable afterwards.
-// Invariant: the table is at most half full; ranks are the places of the merges in the file.
+// Invariant: the table is at most two thirds full; ranks are the places of the merges in the file.
 
 struct MergeTable: Sendable {
     /// No merge: later than every rank.
@@ -16,25 +16,37 @@ struct MergeTable: Sendable {
     private var slots: [Merge]
     private let shift: UInt64
     private let seed = UInt64.random(in: 0...UInt64.max)
+    /// Hashed pairs that have a merge; may hold more. Small enough to stay in the cache, it answers most lookups
+    /// of pairs that have none.
+    private var present: [UInt64]
+    private let presentShift: UInt64
     /// Hashed pairs of scalars that touch where some merge joins two tokens; may hold more, never fewer.
     private var touching = [UInt64](repeating: 0, count: 1 << 12)
 
     init(count: Int) {
         var bits: UInt64 = 4
-        while 1 << Int(bits) < count * 2 { bits += 1 }
+        while (1 << Int(bits)) * 2 < count * 3 { bits += 1 }
         shift = 64 - bits
         slots = [Merge](repeating: Merge(), count: 1 << Int(bits))
+        presentShift = shift - 3
+        present = [UInt64](repeating: 0, count: (8 << Int(bits)) / 64)
     }
 
     @inline(__always)
-    private func place(_ left: TokenID, _ right: TokenID) -> Int {
+    private func hash(_ left: TokenID, _ right: TokenID) -> UInt64 {
         let key = UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
-        return Int(((key ^ seed) &* 0x9E37_79B9_7F4A_7C15 ^ (key >> 32) &* 0xD6E8_FEB8_6659_FD93) >> shift)
+        return (key ^ seed) &* 0x9E37_79B9_7F4A_7C15 ^ (key >> 32) &* 0xD6E8_FEB8_6659_FD93
     }
+
+    /// Reads what entering this pair will read first.
+    @inline(__always)
+    func touch(_ left: TokenID, _ right: TokenID) -> Int32 { slots[Int(hash(left, right) >> shift)].left }
 
     /// Enters a merge; of two merges of a pair the later stays, as in the reference.
     mutating func insert(_ merge: Merge) {
-        var place = self.place(merge.left, merge.right)
+        let hash = self.hash(merge.left, merge.right)
+        present[Int(hash >> presentShift) >> 6] |= 1 << (hash >> presentShift & 63)
+        var place = Int(hash >> shift)
         while slots[place].left >= 0, slots[place].left != merge.left || slots[place].right != merge.right {
             place = (place + 1) & (slots.count - 1)
         }
@@ -44,7 +56,10 @@ struct MergeTable: Sendable {
     /// The merge of a pair; its rank is noRank when there is none.
     @inline(__always)
     func merge(_ left: TokenID, _ right: TokenID) -> Merge {
-        var place = self.place(left, right)
+        let hash = self.hash(left, right)
+        let bit = hash >> presentShift
+        if present[Int(bit >> 6)] >> (bit & 63) & 1 == 0 { return Merge() }
+        var place = Int(hash >> shift)
         while true {
             let slot = slots[place]
             if slot.left < 0 || (slot.left == left && slot.right == right) { return slot }

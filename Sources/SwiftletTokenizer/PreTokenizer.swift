@@ -63,7 +63,7 @@ indirect enum PreTokenizer: Sendable {
                 ? .isolated : try SplitBehavior(json["behavior"], of: "pre_tokenizer Punctuation")
             self = .scalars(.punctuation, behavior)
         case "Whitespace":
-            self = .split(.regex(try RegexProgram(#"\w+|[^\w\s]+"#)), .removed, isInverted: true)
+            self = .split(.regex(try RegexProgram.words()), .removed, isInverted: true)
         case "WhitespaceSplit": self = .scalars(.whitespace, .removed)
         default: throw TokenizerError("pre_tokenizer type \(type) is not supported")
         }
@@ -105,7 +105,7 @@ indirect enum PreTokenizer: Sendable {
         case .split(let pattern, let behavior, let isInverted):
             PreTokenizer.split(&text, by: pattern, behavior, isInverted: isInverted)
         case .metaspace(let replacement, let scheme, let isSplit):
-            let isAtStart = text.isAtStart
+            let isAtStart = text.isAtStart && text.pieces.first?.lowerBound == 0
             PreTokenizer.rewrite(&text) { piece, isFirst, result in
                 let prepends = scheme == .always || (scheme == .first && isFirst && isAtStart)
                 if prepends && piece.first != UInt8(ascii: " ") && !piece.starts(with: replacement) {
@@ -124,6 +124,8 @@ indirect enum PreTokenizer: Sendable {
     private static func rewrite(
         _ text: inout PreTokenizedText, _ body: (Bytes, _ isFirst: Bool, inout [UInt8]) -> Void
     ) {
+        // Positions start anew: remember when what was at the start has been removed.
+        text.isAtStart = text.isAtStart && text.pieces.first?.lowerBound == 0
         var result: [UInt8] = []
         result.reserveCapacity(text.bytes.count + text.bytes.count / 2)
         text.bytes.withUnsafeBufferPointer { bytes in
@@ -141,10 +143,11 @@ indirect enum PreTokenizer: Sendable {
     ) {
         var pieces: [Range<Int>] = []
         pieces.reserveCapacity(max(text.pieces.count, text.bytes.count / 4))
+        var search = TextSearch(pattern, byteCount: text.bytes.count)
         text.bytes.withUnsafeBufferPointer { bytes in
             for piece in text.pieces {
                 var splitter = TextSplitter(behavior, isInverted: isInverted, offset: piece.lowerBound, pieces: pieces)
-                pattern.forEachMatch(in: Bytes(rebasing: bytes[piece])) { splitter.match($0, &pieces) }
+                search.forEachMatch(in: Bytes(rebasing: bytes[piece])) { splitter.match($0, &pieces) }
                 splitter.finish(count: piece.count, &pieces)
             }
         }

@@ -3,7 +3,7 @@
 // Owned by one call; never shared.
 // Invariant: when the budget is used up nothing more matches, so a hostile pattern costs bounded time.
 
-struct RegexMatcher {
+package struct RegexMatcher {
     private typealias Instruction = RegexProgram.Instruction
 
     /// What to try when the current path fails.
@@ -17,21 +17,22 @@ struct RegexMatcher {
     }
 
     private let program: RegexProgram
-    private let text: Bytes
+    private var text = Bytes(start: nil, count: 0)
     private var choices: [Choice] = []
     private var registers: [Int]
     private var budget: Int
 
-    init(_ program: RegexProgram, text: Bytes) {
+    /// - Parameter byteCount: how much text will be searched in all; the budget follows from it.
+    init(_ program: RegexProgram, byteCount: Int) {
         self.program = program
-        self.text = text
         registers = [Int](repeating: -1, count: program.registerCount)
-        budget = 200 &* text.count &+ 100_000
+        budget = 200 &* byteCount &+ 100_000
     }
 
-    /// Calls `body` with every match from left to right, as the reference engine iterates: an empty match
-    /// directly behind the match before it is passed over.
-    mutating func forEachMatch(_ body: (Range<Int>) -> Void) {
+    /// Calls `body` with every match in a text from left to right, as the reference engine iterates: an empty
+    /// match directly behind the match before it is passed over.
+    mutating func forEachMatch(in text: Bytes, _ body: (Range<Int>) -> Void) {
+        self.text = text
         var searchStart = 0
         var lastEnd = -1
         while searchStart <= text.count {
@@ -44,6 +45,17 @@ struct RegexMatcher {
             searchStart = match.upperBound
             lastEnd = match.upperBound
         }
+    }
+
+    /// All matches of a pattern in a text.
+    package static func matches(of pattern: String, in text: String) throws(TokenizerError) -> [String] {
+        var matcher = RegexMatcher(try RegexProgram(pattern), byteCount: text.utf8.count)
+        let bytes = Array(text.utf8)
+        var matches: [String] = []
+        bytes.withUnsafeBufferPointer { buffer in
+            matcher.forEachMatch(in: buffer) { matches.append(String(decoding: bytes[$0], as: UTF8.self)) }
+        }
+        return matches
     }
 
     private mutating func firstMatch(from start: Int) -> Range<Int>? {
@@ -65,7 +77,7 @@ struct RegexMatcher {
     /// Runs from an instruction to the next `.accept` on its level; the end of the match, or nil.
     private mutating func run(_ start: Int, at origin: Int) -> Int? {
         let base = choices.count
-        defer { choices.removeSubrange(base...) }
+        defer { choices.removeLast(choices.count - base) }
         var counter = start
         var position = origin
         while true {
@@ -169,14 +181,13 @@ struct RegexMatcher {
             return Int(bits >> UInt64(byte & 63) & 1)
         }
         let (value, length) = UTF8Cursor.scalar(in: text, at: position)
-        let isMember: Bool
-        if program.sets[index].isOnlyCategories {
-            isMember =
-                UnicodeCategories.isMember(value, of: program.sets[index].categories) != program.sets[index].isNegated
-        } else {
-            isMember = program.classes[index].contains(value)
+        let set = program.sets[index]
+        guard set.isFlat else { return program.classes[index].contains(value) ? length : 0 }
+        var isMember = set.categories != 0 && UnicodeCategories.isMember(value, of: set.categories)
+        for range in set.firstRange..<set.firstRange + set.rangeCount where !isMember {
+            isMember = program.ranges[Int(range)].contains(value)
         }
-        return isMember ? length : 0
+        return isMember != set.isNegated ? length : 0
     }
 
     private func holds(_ assertion: Int32, at position: Int) -> Bool {

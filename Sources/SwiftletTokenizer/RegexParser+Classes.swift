@@ -149,7 +149,11 @@ extension RegexParser {
             position += 1
         }
         guard take(":]") else { throw failure("missing ':]'") }
-        guard let result = CharacterClass.named(name) else { throw failure("class \"\(name)\" is not supported") }
+        // In brackets symbols are punctuation, unlike in \p{Punct}.
+        let symbols = CharacterClass([], categories: UnicodeCategories.punctuation | UnicodeCategories.symbols)
+        guard let result = name == "punct" ? symbols : CharacterClass.named(name) else {
+            throw failure("class \"\(name)\" is not supported")
+        }
         return isNegated ? result.negated() : result
     }
 

@@ -40,13 +40,17 @@ struct RegexProgram: Sendable {
         var asciiLow: UInt64
         var asciiHigh: UInt64
         var categories: UInt32
+        /// Where the ranges above ASCII lie in `ranges`.
+        var firstRange: Int32
+        var rangeCount: Int32
         var isNegated: Bool
-        var isOnlyCategories: Bool
+        var isFlat: Bool
     }
 
     private(set) var instructions: [Instruction] = []
     private(set) var sets: [FlatSet] = []
     private(set) var classes: [CharacterClass] = []
+    private(set) var ranges: [ClosedRange<UInt32>] = []
     /// Where each top-level alternative begins.
     private(set) var alternatives: [Int32] = []
     /// For every first byte: bit i says that alternative i can match there; all ones when there are over 64.
@@ -54,7 +58,22 @@ struct RegexProgram: Sendable {
     private(set) var registerCount = 0
 
     init(_ pattern: String) throws(TokenizerError) {
-        let tree = try RegexParser.parse(pattern)
+        try self.init(try RegexParser.parse(pattern))
+    }
+
+    /// Runs of word characters, and runs of what is neither those nor whitespace.
+    static func words() throws(TokenizerError) -> RegexProgram {
+        var others = CharacterClass.unicodeWord
+        others.insert(.whitespace)
+        others.finish()
+        return try RegexProgram(
+            .alternatives(
+                [CharacterClass.unicodeWord, others.negated()].map {
+                    .repeated(.set($0), minimum: 1, maximum: .max, .greedy)
+                }))
+    }
+
+    private init(_ tree: RegexNode) throws(TokenizerError) {
         var branches = [tree]
         if case .alternatives(let list) = tree, list.count <= 64 { branches = list }
         startMasks = [UInt64](repeating: 0, count: 256)
@@ -79,12 +98,14 @@ struct RegexProgram: Sendable {
     }
 
     private mutating func addSet(_ set: CharacterClass) -> Int32 {
-        classes.append(set)
+        let high = set.ranges.filter { $0.upperBound >= 0x80 }
         sets.append(
             FlatSet(
                 asciiLow: set.asciiBits.0, asciiHigh: set.asciiBits.1, categories: set.categories,
-                isNegated: set.isNegated,
-                isOnlyCategories: set.isFlat && set.ranges.allSatisfy { $0.upperBound < 0x80 }))
+                firstRange: Int32(ranges.count), rangeCount: Int32(high.count), isNegated: set.isNegated,
+                isFlat: set.isFlat))
+        classes.append(set)
+        ranges += high
         return Int32(sets.count - 1)
     }
 

@@ -180,7 +180,8 @@ public struct StreamDecoder: Sendable {
         var result: [UInt8] = []
         var done = 0
         text.withUnsafeBufferPointer { bytes in
-            TextPattern.literal(pattern).forEachMatch(in: bytes) { match in
+            var search = TextSearch(.literal(pattern), byteCount: bytes.count)
+            search.forEachMatch(in: bytes) { match in
                 result += bytes[done..<match.lowerBound]
                 result += content
                 done = match.upperBound

@@ -19,37 +19,50 @@ enum TextPattern: Sendable {
         }
     }
 
-    /// Calls `body` with every match, left to right.
-    func forEachMatch(in text: Bytes, _ body: (Range<Int>) -> Void) {
-        switch self {
-        case .regex(let program):
-            var matcher = RegexMatcher(program, text: text)
-            matcher.forEachMatch(body)
-        case .literal(let literal):
-            var position = 0
-            while position + literal.count <= text.count {
-                if text[position] == literal[0], text[position..<position + literal.count].elementsEqual(literal) {
-                    body(position..<position + literal.count)
-                    position += literal.count
-                } else {
-                    position += 1
-                }
-            }
-        }
-    }
-
     /// The text with every match replaced.
     func replacing(in text: Bytes, with content: [UInt8]) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(text.count + text.count / 4)
         var done = 0
-        forEachMatch(in: text) { match in
+        var search = TextSearch(self, byteCount: text.count)
+        search.forEachMatch(in: text) { match in
             if done < match.lowerBound { result.append(contentsOf: text[done..<match.lowerBound]) }
             result.append(contentsOf: content)
             done = match.upperBound
         }
         result.append(contentsOf: text[done...])
         return result
+    }
+}
+
+/// Searches one text after another for a pattern.
+struct TextSearch {
+    private var matcher: RegexMatcher?
+    private var literal: [UInt8] = []
+
+    /// - Parameter byteCount: how much text will be searched in all.
+    init(_ pattern: TextPattern, byteCount: Int) {
+        switch pattern {
+        case .literal(let text): literal = text
+        case .regex(let program): matcher = RegexMatcher(program, byteCount: byteCount)
+        }
+    }
+
+    /// Calls `body` with every match, left to right.
+    mutating func forEachMatch(in text: Bytes, _ body: (Range<Int>) -> Void) {
+        if matcher != nil {
+            matcher?.forEachMatch(in: text, body)
+            return
+        }
+        var position = 0
+        while position + literal.count <= text.count {
+            if text[position] == literal[0], text[position..<position + literal.count].elementsEqual(literal) {
+                body(position..<position + literal.count)
+                position += literal.count
+            } else {
+                position += 1
+            }
+        }
     }
 }
 
@@ -78,6 +91,7 @@ struct TextSplitter {
     private var done = 0
     private var lastWasMatch = false
     private var isFirst = true
+    private var hasEmptyMatch = false
     /// A match that waits for the text behind it.
     private var waiting: Int?
 
@@ -92,16 +106,21 @@ struct TextSplitter {
     mutating func match(_ range: Range<Int>, _ pieces: inout [Range<Int>]) {
         if done < range.lowerBound { add(done..<range.lowerBound, isMatch: isInverted, &pieces) }
         add(range, isMatch: !isInverted, &pieces)
+        hasEmptyMatch = hasEmptyMatch || range.isEmpty
         done = range.upperBound
     }
 
     mutating func finish(count: Int, _ pieces: inout [Range<Int>]) {
         if done < count { add(done..<count, isMatch: isInverted, &pieces) }
         if let waiting { append(waiting..<count, &pieces) }
+        // Empty matches have kept their neighbours apart and are not pieces themselves.
+        guard hasEmptyMatch else { return }
+        let kept = pieces[first...].filter { !$0.isEmpty }
+        pieces.replaceSubrange(first..., with: kept)
     }
 
     private func append(_ range: Range<Int>, _ pieces: inout [Range<Int>]) {
-        if !range.isEmpty { pieces.append(range.lowerBound + offset..<range.upperBound + offset) }
+        pieces.append(range.lowerBound + offset..<range.upperBound + offset)
     }
 
     private mutating func add(_ range: Range<Int>, isMatch: Bool, _ pieces: inout [Range<Int>]) {

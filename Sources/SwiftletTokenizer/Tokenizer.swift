@@ -111,6 +111,14 @@ public final class Tokenizer: Sendable {
         }
     }
 
+    /// The pieces that a text without added tokens is cut into before the model sees it, as the model sees them.
+    package func pieces(of text: String) -> [String] {
+        let bytes = Array(text.utf8)
+        var cut = PreTokenizedText(normalizer?.apply(to: bytes) ?? bytes, isAtStart: true)
+        preTokenizer?.apply(to: &cut)
+        return cut.pieces.map { String(decoding: cut.bytes[$0], as: UTF8.self) }
+    }
+
     // MARK: Decoding
 
     /// Turns ids into text. Ids that no token has are left out.

@@ -66,6 +66,8 @@ enum UnicodeCategories {
     static let decimalNumbers: UInt32 = 1 << 8
     static let punctuation: UInt32 = 0x7F << 11
     static let connectors: UInt32 = 1 << 11
+    static let letterNumbers: UInt32 = 1 << 9
+    static let wordCharacters = letters | marks | decimalNumbers | letterNumbers | connectors
     static let symbols: UInt32 = 0xF << 18
     static let separators: UInt32 = 0x7 << 22
     static let others: UInt32 = 0x3F << 25
@@ -103,12 +105,5 @@ enum UnicodeCategories {
         case 0x09...0x0D, 0x20, 0x85, 0xA0, 0x1680, 0x2000...0x200A, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000: true
         default: false
         }
-    }
-
-    /// What `\w` means: letters, marks, decimal digits, connecting punctuation, joiners and other alphabetics.
-    static func isWord(_ value: UInt32) -> Bool {
-        if isMember(value, of: letters | marks | decimalNumbers | connectors | 1 << 9) { return true }
-        if value == 0x200C || value == 0x200D { return true }
-        return value >= 0x80 && Unicode.Scalar(value).map(\.properties.isAlphabetic) ?? false
     }
 }

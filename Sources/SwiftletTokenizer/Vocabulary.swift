@@ -1,6 +1,6 @@
 // Token texts and ids: one blob of UTF-8, spans by id, and an open-addressing table from text to id.
 // Owned by the model; filled while loading, immutable afterwards.
-// Invariant: every span lies inside the blob; the table is at most half full, so probing ends.
+// Invariant: every span lies inside the blob; the table is at most three quarters full, so probing ends.
 
 struct Vocabulary: Sendable {
     /// Ids above this are taken for a damaged file: tables are sized by the largest id.
@@ -37,7 +37,7 @@ struct Vocabulary: Sendable {
 
     private static func tableSize(for capacity: Int) -> Int {
         var size = 16
-        while size < capacity * 2 { size *= 2 }
+        while size * 2 < capacity * 3 { size *= 2 }
         return size
     }
 
@@ -60,13 +60,14 @@ struct Vocabulary: Sendable {
             blob.append(contentsOf: text)
             count += 1
             longestText = max(longestText, text.count)
+        } else {
+            spans[Int(slots[place].id)] = Span()
+            slots[place].id = TokenID(id)
         }
-        slots[place].id = TokenID(id)
-        if id >= spans.count {
-            spans.append(contentsOf: repeatElement(Span(), count: id + 1 - spans.count))
-        }
-        spans[id] = Span(start: slots[place].start, count: slots[place].count)
-        if count * 2 > slots.count { grow() }
+        while id > spans.count { spans.append(Span()) }
+        let span = Span(start: slots[place].start, count: slots[place].count)
+        if id == spans.count { spans.append(span) } else { spans[id] = span }
+        if count * 4 > slots.count * 3 { grow() }
     }
 
     private mutating func grow() {
@@ -85,12 +86,40 @@ struct Vocabulary: Sendable {
     /// The id of a text, or -1.
     func id(of text: Bytes) -> TokenID {
         if text.count > longestText { return -1 }
-        let hash = Vocabulary.hash(text, seed: seed)
+        return id(of: text, hash: hash(of: text))
+    }
+
+    /// The hash that ``id(of:hash:)`` wants.
+    func hash(of text: Bytes) -> UInt64 { Vocabulary.hash(text, seed: seed) }
+
+    /// Reads what a lookup by this hash will read first, so that a batch of lookups waits for memory only once.
+    @inline(__always)
+    func touch(_ hash: UInt64) -> UInt32 {
+        let slot = slots[Int(truncatingIfNeeded: hash) & (slots.count - 1)]
+        return slot.id >= 0 ? slot.start : 0
+    }
+
+    /// Reads the text at a place that ``touch(_:)`` gave.
+    @inline(__always)
+    func touchText(_ start: UInt32) -> UInt32 { Int(start) < blob.count ? UInt32(blob[Int(start)]) : 0 }
+
+    /// The id of a text whose hash is known, or -1.
+    func id(of text: Bytes, hash: UInt64) -> TokenID {
         var place = Int(truncatingIfNeeded: hash) & (slots.count - 1)
         while true {
             let slot = slots[place]
             if slot.id < 0 || isText(text, hash, in: slot) { return slot.id }
             place = (place + 1) & (slots.count - 1)
+        }
+    }
+
+    /// Whether an id has a text; cheaper than ``id(of:)`` where the id can be guessed.
+    func isText(_ text: Bytes, of id: TokenID) -> Bool {
+        guard id >= 0, Int(id) < spans.count, Int(spans[Int(id)].count) == text.count else { return false }
+        let start = Int(spans[Int(id)].start)
+        return blob.withUnsafeBufferPointer { blob in
+            for index in 0..<text.count where blob[start + index] != text[index] { return false }
+            return true
         }
     }
 
