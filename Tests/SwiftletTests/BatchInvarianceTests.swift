@@ -1,6 +1,7 @@
 // The promise of batch invariance: tokens and log-probabilities of a request are the same bit for bit, whatever else is
 // in the batch, however its prompt was split, cached or computed again, and for any number of threads.
 
+import CSwiftletKernels
 import Swiftlet
 import SwiftletTokenizer
 import Testing
@@ -18,30 +19,43 @@ struct BatchInvarianceTests {
         "Random mixtures equal each request alone",
         arguments: [DummyModel.qwen3, DummyModel.mistral], [EngineConfig.DataType.float32, .bfloat16])
     func randomMixtures(model: String, dtype: EngineConfig.DataType) async throws {
+        let counters = try await Self.compare(model, dtype, level: nil, rounds: 30)
+        // A test that never preempts and never hits would prove nothing.
+        #expect(counters.preemptions > 50 && counters.prefixCacheHits > 2000)
+    }
+
+    @Test("On every level", arguments: CPUBackend.supportedLevels.map { String(cString: swiftlet_level_name($0)) })
+    func everyLevel(level: String) async throws {
+        for dtype in [EngineConfig.DataType.float32, .bfloat16] {
+            _ = try await Self.compare(DummyModel.qwen3, dtype, level: level, rounds: 5)
+        }
+    }
+
+    /// Runs four random mixtures on each of `rounds` engines of random configuration.
+    static func compare(
+        _ model: String, _ dtype: EngineConfig.DataType, level: String?, rounds: Int
+    ) async throws -> EngineStatistics {
         let folder = DummyModel.folder(model)
         var generator = Generator(seed: 0x5EED)
         let vocabulary = 257
         var cases = Self.cases(&generator, vocabulary: vocabulary)
-        try await Self.runAlone(&cases, folder.path, dtype)
-
-        var preemptions = 0
-        var hits = 0
-        for round in 0..<15 {
-            let config = Self.randomConfig(&generator, dtype)
+        try await runAlone(&cases, folder.path, dtype, level)
+        var total = EngineStatistics()
+        for round in 0..<rounds {
+            let config = randomConfig(&generator, dtype, level)
             let harness = try EngineHarness(folder.path, config)
             for mixture in 0..<4 {
-                let failure = try await Self.runMixture(cases, harness, &generator, vocabulary)
-                if let failure {
+                if let failure = try await runMixture(cases, harness, &generator, vocabulary) {
                     Issue.record("round \(round), mixture \(mixture): \(failure); \(config)")
-                    return
+                    return total
                 }
             }
-            preemptions += harness.engine.statistics.preemptions
-            hits += harness.engine.statistics.prefixCacheHits
-            #expect(harness.engine.statistics.usedBlocks == 0)
+            let statistics = harness.engine.statistics
+            #expect(statistics.usedBlocks == 0)
+            total.preemptions += statistics.preemptions
+            total.prefixCacheHits += statistics.prefixCacheHits
         }
-        // A test that never preempts and never hits would prove nothing.
-        #expect(preemptions > 20 && hits > 1000)
+        return total
     }
 
     // MARK: - Requests
@@ -73,9 +87,12 @@ struct BatchInvarianceTests {
         }
     }
 
-    static func runAlone(_ cases: inout [Case], _ model: String, _ dtype: EngineConfig.DataType) async throws {
+    static func runAlone(
+        _ cases: inout [Case], _ model: String, _ dtype: EngineConfig.DataType, _ level: String?
+    ) async throws {
         let config = EngineConfig(
-            dtype: dtype, kvCache: .blocks(32), enablePrefixCaching: false, threads: 1, seed: 1, loadFormat: .dummy)
+            dtype: dtype, kvCache: .blocks(32), enablePrefixCaching: false, threads: 1, cpuLevel: level,
+            seed: 1, loadFormat: .dummy)
         let harness = try EngineHarness(model, config)
         for index in cases.indices {
             let (_, stream) = harness.submit(cases[index].prompt, cases[index].params)
@@ -84,7 +101,9 @@ struct BatchInvarianceTests {
         }
     }
 
-    static func randomConfig(_ generator: inout Generator, _ dtype: EngineConfig.DataType) -> EngineConfig {
+    static func randomConfig(
+        _ generator: inout Generator, _ dtype: EngineConfig.DataType, _ level: String?
+    ) -> EngineConfig {
         let blockSize = generator.element(of: [16, 16, 32, 64, 128])
         // The largest request has 150 + 24 tokens.
         let smallest = (174 + blockSize - 1) / blockSize
@@ -94,7 +113,7 @@ struct BatchInvarianceTests {
             maxBatchedTokens: isChunked ? generator.element(of: [1, 3, 7, 16, 33, 64, 100, 512]) : nil,
             blockSize: blockSize, kvCache: .blocks(smallest * generator.element(of: [1, 2, 2, 3, 20])),
             enablePrefixCaching: generator.chance(0.75), enableChunkedPrefill: isChunked,
-            threads: generator.int(1...3), seed: 1, loadFormat: .dummy)
+            threads: generator.int(1...3), cpuLevel: level, seed: 1, loadFormat: .dummy)
     }
 
     // MARK: - A mixture
