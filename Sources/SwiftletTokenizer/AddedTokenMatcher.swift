@@ -53,6 +53,7 @@ struct AddedTokenMatcher: Sendable {
     func split(_ text: Bytes, _ body: (Range<Int>, _ id: TokenID) -> Void) {
         var done = 0
         var position = 0
+        var spaceEnd = 0
         while position < text.count {
             let root = roots[Int(text[position])]
             guard root >= 0, let (end, entry) = longestMatch(in: text, at: position, root: Int(root)) else {
@@ -65,9 +66,14 @@ struct AddedTokenMatcher: Sendable {
             position = end
             if token.isSingleWord && !isSingleWord(start..<stop, in: text) { continue }
             if token.stripsLeft {
-                start = max(done, leftmostSpace(before: start, in: text))
+                // Spaces that a match before has taken stay with it.
+                start = max(done, leftmostSpace(before: start, notBefore: done, in: text))
             }
-            if token.stripsRight { stop = endOfSpaces(from: stop, in: text) }
+            if token.stripsRight {
+                // Inside of spaces that have been looked through the end is known.
+                if stop >= spaceEnd { spaceEnd = endOfSpaces(from: stop, in: text) }
+                stop = spaceEnd
+            }
             if done < start { body(done..<start, -1) }
             body(start..<stop, entries[entry].id)
             done = stop
@@ -100,9 +106,9 @@ struct AddedTokenMatcher: Sendable {
             || !CharacterClass.unicodeWord.contains(UTF8Cursor.scalar(in: text, at: range.upperBound).value)
     }
 
-    private func leftmostSpace(before start: Int, in text: Bytes) -> Int {
+    private func leftmostSpace(before start: Int, notBefore limit: Int, in text: Bytes) -> Int {
         var position = start
-        while position > 0 {
+        while position > limit {
             let (value, length) = UTF8Cursor.scalarBefore(position, in: text)
             guard UnicodeCategories.isWhitespace(value) else { break }
             position -= length

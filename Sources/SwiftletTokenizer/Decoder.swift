@@ -29,14 +29,14 @@ enum DecoderStage: Sendable {
     }
 
     static func chain(_ json: JSONValue, depth: Int = 0) throws(TokenizerError) -> [DecoderStage] {
-        guard depth < 8 else { throw TokenizerError("decoder: nesting is too deep") }
+        guard depth < 4 else { throw TokenizerError("decoder: nesting is too deep") }
         guard let type = json["type"]?.string else { throw TokenizerError("decoder: type is missing") }
         switch type {
         case "Sequence":
             var stages: [DecoderStage] = []
             for element in json["decoders"]?.elements ?? json.elements {
                 stages += try chain(element, depth: depth + 1)
-                guard stages.count <= 64 else { throw TokenizerError("decoder: sequence is too long") }
+                guard stages.count <= 16 else { throw TokenizerError("decoder: sequence is too long") }
             }
             return stages
         case "ByteLevel": return [.byteLevel]
@@ -46,6 +46,7 @@ enum DecoderStage: Sendable {
             guard let content = json["content"]?.stringBytes else {
                 throw TokenizerError("decoder Replace: content is missing")
             }
+            guard content.count <= 1024 else { throw TokenizerError("decoder Replace: content is over 1024 bytes") }
             return [.replace(try TextPattern(json["pattern"], of: "decoder Replace"), content: content)]
         case "Strip":
             guard let content = json["content"]?.stringBytes, let first = content.first,

@@ -13,7 +13,7 @@ indirect enum Normalizer: Sendable {
     case lowercase
 
     init(_ json: JSONValue, depth: Int = 0) throws(TokenizerError) {
-        guard depth < 8 else { throw TokenizerError("normalizer: nesting is too deep") }
+        guard depth < 4 else { throw TokenizerError("normalizer: nesting is too deep") }
         guard let type = json["type"]?.string else { throw TokenizerError("normalizer: type is missing") }
         switch type {
         case "Sequence":
@@ -21,6 +21,7 @@ indirect enum Normalizer: Sendable {
             for element in json["normalizers"]?.elements ?? json.elements {
                 list.append(try Normalizer(element, depth: depth + 1))
             }
+            guard list.count <= 32 else { throw TokenizerError("normalizer: sequence is too long") }
             self = .sequence(list)
         case "NFC": self = .canonical(isComposing: true)
         case "NFD": self = .canonical(isComposing: false)
@@ -28,6 +29,7 @@ indirect enum Normalizer: Sendable {
             guard let text = json["prepend"]?.stringBytes else {
                 throw TokenizerError("normalizer Prepend: prepend is missing")
             }
+            guard text.count <= 1024 else { throw TokenizerError("normalizer Prepend: prepend is over 1024 bytes") }
             self = .prepend(text)
         case "Replace":
             guard let content = json["content"]?.stringBytes else {
@@ -38,6 +40,16 @@ indirect enum Normalizer: Sendable {
             self = .strip(left: json["strip_left"]?.bool ?? true, right: json["strip_right"]?.bool ?? true)
         case "Lowercase": self = .lowercase
         default: throw TokenizerError("normalizer type \(type) is not supported")
+        }
+    }
+
+    /// How many bytes a byte of text can become at most; what is put in front is not counted.
+    var growth: Int {
+        switch self {
+        case .sequence(let list): list.reduce(1) { min($0 * $1.growth, 1 << 30) }
+        case .replace(.literal(let pattern), let content): max(1, content.count / pattern.count + 1)
+        case .replace(.regex, let content): content.count + 1
+        case .canonical, .prepend, .strip, .lowercase: 1
         }
     }
 

@@ -35,7 +35,7 @@ indirect enum PreTokenizer: Sendable {
         #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
     init(_ json: JSONValue, depth: Int = 0) throws(TokenizerError) {
-        guard depth < 8 else { throw TokenizerError("pre_tokenizer: nesting is too deep") }
+        guard depth < 4 else { throw TokenizerError("pre_tokenizer: nesting is too deep") }
         guard let type = json["type"]?.string else { throw TokenizerError("pre_tokenizer: type is missing") }
         switch type {
         case "Sequence":
@@ -43,6 +43,7 @@ indirect enum PreTokenizer: Sendable {
             for element in json["pretokenizers"]?.elements ?? json.elements {
                 list.append(try PreTokenizer(element, depth: depth + 1))
             }
+            guard list.count <= 32 else { throw TokenizerError("pre_tokenizer: sequence is too long") }
             self = .sequence(list)
         case "ByteLevel":
             let usesPattern = json["use_regex"]?.bool ?? true
@@ -70,9 +71,9 @@ indirect enum PreTokenizer: Sendable {
     }
 
     private static func metaspace(_ json: JSONValue) throws(TokenizerError) -> PreTokenizer {
-        guard let replacement = json["replacement"]?.stringBytes, !replacement.isEmpty else {
-            throw TokenizerError("pre_tokenizer Metaspace: replacement is missing")
-        }
+        guard let replacement = json["replacement"]?.stringBytes, let first = replacement.first,
+            replacement.count == UTF8Cursor.length(ofFirst: first)
+        else { throw TokenizerError("pre_tokenizer Metaspace: replacement is not one character") }
         return .metaspace(
             replacement: replacement, try prependScheme(json, of: "pre_tokenizer Metaspace"),
             isSplit: json["split"]?.bool ?? true)
@@ -87,6 +88,16 @@ indirect enum PreTokenizer: Sendable {
             return scheme
         }
         return json["add_prefix_space"]?.bool ?? true ? .always : .never
+    }
+
+    /// How many bytes a byte of text can become at most; grows with every component that writes more than it reads.
+    var growth: Int {
+        switch self {
+        case .sequence(let list): list.reduce(1) { min($0 * $1.growth, 1 << 30) }
+        case .byteLevel(let addsPrefixSpace, _): addsPrefixSpace ? 4 : 2
+        case .metaspace(let replacement, _, _): 2 * replacement.count
+        case .split, .scalars: 1
+        }
     }
 
     /// Cuts the pieces of a text further.

@@ -26,7 +26,8 @@ package struct RegexMatcher {
     init(_ program: RegexProgram, byteCount: Int) {
         self.program = program
         registers = [Int](repeating: -1, count: program.registerCount)
-        budget = 200 &* byteCount &+ 100_000
+        // Every alternative may have to be tried at every place, and a little more.
+        budget = (200 + 2 * program.instructions.count) * (byteCount + 16)
     }
 
     /// Calls `body` with every match in a text from left to right, as the reference engine iterates: an empty

@@ -4,7 +4,7 @@
 // Invariant: every jump target and set index lies inside the program; there are at most maximumSize instructions.
 
 struct RegexProgram: Sendable {
-    static let maximumSize = 20_000
+    static let maximumSize = 4_000
 
     struct Instruction: Sendable {
         enum Operation: UInt8, Sendable {

@@ -20,6 +20,9 @@ public final class Tokenizer: Sendable {
     private let added: AddedTokens
     let decoderStages: [DecoderStage]
 
+    /// No file may make text grow without bounds; published ones at most triple it.
+    private static let maximumGrowth = 1 << 12
+
     /// Loads a `tokenizer.json` file of at most 256 MiB.
     public convenience init(contentsOf path: String) throws {
         let bytes = try FileReader.read(path)
@@ -44,7 +47,13 @@ public final class Tokenizer: Sendable {
         let normalizer = try section("normalizer").map { json in try Normalizer(json) }
         model = try BytePairModel(modelSection)
         self.normalizer = normalizer
-        preTokenizer = try section("pre_tokenizer").map { json in try PreTokenizer(json) }
+        let preTokenizer = try section("pre_tokenizer").map { json in try PreTokenizer(json) }
+        for (name, growth) in [("normalizer", normalizer?.growth), ("pre_tokenizer", preTokenizer?.growth)] {
+            guard growth ?? 1 <= Tokenizer.maximumGrowth else {
+                throw TokenizerError("\(name): can make text over \(Tokenizer.maximumGrowth) times longer")
+            }
+        }
+        self.preTokenizer = preTokenizer
         postProcessor = try section("post_processor").map { json in try PostProcessor(json) } ?? PostProcessor()
         decoderStages = try section("decoder").map { json in try DecoderStage.chain(json) } ?? [.join]
         added = try AddedTokens(section("added_tokens"), vocabulary: model.vocabulary, normalizer: normalizer)

@@ -150,6 +150,9 @@ import Testing
         #expect(message(Array("{".utf8)).hasPrefix("not valid JSON: "))
         let merge = #"{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b"]}}"#
         #expect(message(Array(merge.utf8)).hasPrefix("model BPE: merge 0 is not a pair of tokens"))
+        let bytes = Array(repeating: #"{"type":"ByteLevel"}"#, count: 20).joined(separator: ",")
+        let growing = Fixture.byteLevel(preTokenizer: #"{"type":"Sequence","pretokenizers":[\#(bytes)]}"#)
+        #expect(message(growing).hasPrefix("pre_tokenizer: can make text over 4096 times longer"))
         let escaped = #"{"model":{"type":"BPE","vocab":{"a":0,"\n":1,"a\n":2},"merges":["a \u000a",["a","\n","a"]]}}"#
         #expect(message(Array(escaped.utf8)).hasPrefix("model BPE: merge 1 is not a pair of tokens"))
         let id = #"{"model":{"type":"BPE","vocab":{"a":99999999999},"merges":[]}}"#
