@@ -49,7 +49,8 @@ def run(binary, folder, dtype, vocabulary, cases, options):
             command += ["--max-model-len", str(LONGEST)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0 or not target.exists():
-            detail = result.stderr.strip().splitlines()[-1:] or [f"exit status {result.returncode}"]
+            said = [line for line in result.stderr.splitlines() if line.lower().startswith("error")]
+            detail = said[-1:] or [f"exit status {result.returncode}"]
             if target.exists():
                 errors = [json.loads(line).get("error") for line in target.read_text().splitlines()]
                 detail += [error["message"] for error in errors if error][:1]

@@ -151,8 +151,8 @@ SHAPES = [
         heads(3, 3, 8, hidden_size=24, intermediate_size=44, vocab_size=101)), dtype="float16", old=True,
         fixture=True),
     Shape("tiny-llama-yarn", "llama", dict(
-        heads(4, 2, 16, hidden_size=32, intermediate_size=40, vocab_size=97, max_position_embeddings=256),
-        **rope("yarn", factor=8.0, original_max_position_embeddings=32, beta_fast=4.0)), fixture=True),
+        heads(2, 1, 32, hidden_size=32, intermediate_size=40, vocab_size=97),
+        **rope("yarn", factor=4.0, original_max_position_embeddings=128, beta_fast=4.0)), fixture=True),
     Shape("tiny-llama-linear-biases", "llama", dict(
         heads(4, 1, 8, hidden_size=40, intermediate_size=36, vocab_size=103, attention_bias=True, mlp_bias=True),
         **rope("linear", factor=4.0)), old=True, shard="12KB", fixture=True),
