@@ -69,13 +69,13 @@ package final class Engine<B: Backend> {
     private var nextSequenceID = 0
 
     package init(
-        scheduler: Scheduler, runner: ModelRunner<B>, batch: Batch, tokenizer: Tokenizer?, eosTokenIDs: [TokenID]
+        scheduler: Scheduler, runner: ModelRunner<B>, batch: Batch, tokenizer: Tokenizer?, eosTokenIDs: Set<TokenID>
     ) {
         self.scheduler = scheduler
         self.runner = runner
         self.batch = batch
         self.tokenizer = tokenizer
-        self.eosTokenIDs = Set(eosTokenIDs)
+        self.eosTokenIDs = eosTokenIDs
         sampled = .allocate(capacity: scheduler.maxSequences)
         sampled.initialize(repeating: 0, count: scheduler.maxSequences)
         produced.reserveCapacity(scheduler.maxSequences)
@@ -123,7 +123,7 @@ package final class Engine<B: Backend> {
         let submission = request.submission
         let sequence = SequenceState(
             id: nextSequenceID, prompt: submission.prompt, params: submission.params, choiceIndex: index,
-            seed: submission.seed, tokenLimit: submission.tokenLimit, blockSize: scheduler.blocks.blockSize)
+            seed: submission.seed, tokenLimit: submission.tokenLimit)
         nextSequenceID += 1
         let detokenizer = tokenizer.map {
             Detokenizer(tokenizer: $0, prompt: submission.prompt, params: submission.params)

@@ -139,7 +139,7 @@ package enum EngineThread {
         if let maxQueued {
             // Those who find a place in the next step do not count as waiting.
             let places = scheduler.maxSequences - scheduler.running.count
-            guard scheduler.waiting.count < maxQueued + places else {
+            guard scheduler.waitingRequestCount < maxQueued + places else {
                 let message = "\(maxQueued) requests are waiting already (max-queued-requests); try again later"
                 submission.sink.finish(throwing: LLMError(.queueFull, message))
                 return

@@ -12,9 +12,10 @@ package struct MemoryPlan {
     let maxModelLength: Int
     let maxBatchedTokens: Int
 
-    /// Bytes of one block in all layers.
+    /// Bytes of one block in all layers, with what the BlockManager notes about it.
     package var blockBytes: Int {
-        config.layerCount
+        let notes = 48 + 4 * engine.blockSize
+        return notes + config.layerCount
             * swiftlet_kv_block_bytes(
                 Int32(engine.blockSize), Int32(config.keyValueHeadCount), Int32(config.headDimension), dtype)
     }
@@ -30,10 +31,13 @@ package struct MemoryPlan {
 
     package var weightBytes: Int { parameterCount * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4) }
 
-    /// Activations of a step, logits and rotary tables, roughly: float32 for all.
+    /// Activations of a step, logits, rotary tables and block tables, roughly: four bytes for all.
     package var workspaceBytes: Int {
         let widths = 2 * config.hiddenSize + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
-        return 4 * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * config.headDimension)
+        let tables = min(engine.maxSequences, maxBatchedTokens) * blocksPerContext
+        return 4
+            * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * config.headDimension
+                + tables)
     }
 
     /// Refuses a model that is too big before gigabytes are read.

@@ -35,7 +35,7 @@ final class ModelHarness {
     /// Logits after the last token of the prompt, the prompt being run in chunks of this size.
     func lastLogits(_ prompt: [Int32], chunk: Int = 512) -> [Float] {
         let sequence = SequenceState(
-            id: 0, prompt: prompt, params: .greedy, tokenLimit: prompt.count + 1, blockSize: blocks.blockSize)
+            id: 0, prompt: prompt, params: .greedy, tokenLimit: prompt.count + 1)
         precondition(blocks.admit(sequence))
         defer { blocks.release(sequence) }
         while true {
