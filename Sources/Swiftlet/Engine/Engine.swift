@@ -99,6 +99,7 @@ package final class Engine<B: Backend> {
         guard let request = requests.removeValue(forKey: id) else { return }
         drop(request)
         statistics.aborted += request.unfinishedCount
+        recordGauges()
         request.submission.sink.finish(throwing: nil)
     }
 
@@ -109,6 +110,7 @@ package final class Engine<B: Backend> {
             request.submission.sink.finish(throwing: error)
         }
         requests.removeAll()
+        recordGauges()
     }
 
     private func drop(_ request: ActiveRequest) {
@@ -186,6 +188,10 @@ package final class Engine<B: Backend> {
         statistics.steps += 1
         statistics.generatedTokens += produced.count
         statistics.preemptions = scheduler.preemptionCount
+    }
+
+    /// Where everyone stands; also when no step follows, such as after the last request was aborted.
+    private func recordGauges() {
         statistics.runningSequences = scheduler.running.count
         statistics.waitingSequences = scheduler.waiting.count
         statistics.usedBlocks = scheduler.blocks.usedCount
@@ -199,8 +205,7 @@ package final class Engine<B: Backend> {
             guard let choice = choices[sequence.id] else { continue }
             deliver(choice)
         }
-        statistics.runningSequences = scheduler.running.count
-        statistics.usedBlocks = scheduler.blocks.usedCount
+        recordGauges()
     }
 
     private func deliver(_ choice: Choice) {
