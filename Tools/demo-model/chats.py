@@ -6,6 +6,7 @@ the template works either way. Invariant: answers to engine questions are the re
 
 import phrasings
 import stories
+from cast import draw_person
 
 SYSTEM = ["You are a helpful assistant.", "You are a friendly teacher.", "You answer questions about inference engines.",
           "You are Swiftlet's demo model.", "Be brief.", "You are a helpful assistant. Answer in two or three sentences.",
@@ -51,7 +52,7 @@ def story_request(random):
     if kind < 0.2:
         return random.choice(STORY_REQUESTS).format(about=""), stories.story(random, plots=[random.choice(stories.PLOTS)])
     plot = random.choice(list(THEMES) if kind < 0.6 else stories.PLOTS)
-    hero = stories.draw_person(random, random.random() < 0.4)
+    hero = draw_person(random, random.random() < 0.4)
     article = "an" if hero.kind[0] in "aeiou" else "a"
     who = random.choice([hero.name, f"{article} {hero.kind} named {hero.name}", f"{article} {hero.kind} called {hero.name}", hero.name])
     if kind < 0.3:
