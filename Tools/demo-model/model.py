@@ -67,7 +67,7 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(dim, config.rms_norm_eps)
         self.k_norm = RMSNorm(dim, config.rms_norm_eps)
 
-    def forward(self, x, cos, sin, cache=None):
+    def forward(self, x, cos, sin, cache=None, mask=None):
         batch, length, _ = x.shape
         config = self.config
         q = self.q_norm(self.q_proj(x).view(batch, length, config.num_attention_heads, config.head_dim))
@@ -81,9 +81,9 @@ class Attention(nn.Module):
         groups = config.num_attention_heads // config.num_key_value_heads
         k = k.repeat_interleave(groups, dim=1)
         v = v.repeat_interleave(groups, dim=1)
-        causal = length > 1
+        causal = length > 1 and mask is None
         assert not causal or k.shape[2] == length, "a cached prefix is only followed by single tokens"
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         return self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
 
 
@@ -106,8 +106,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x, cos, sin, cache=None):
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache)
+    def forward(self, x, cos, sin, cache=None, mask=None):
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -134,13 +134,16 @@ class DemoModel(nn.Module):
                 if name.endswith(("o_proj.weight", "down_proj.weight")):
                     nn.init.normal_(parameter, std=scale / (2 * config.num_hidden_layers) ** 0.5)
 
-    def forward(self, ids, cache=None):
-        """ids [batch, length] -> logits [batch, length, vocab]; with a cache, of the new positions only."""
+    def forward(self, ids, cache=None, mask=None):
+        """ids [batch, length] -> logits [batch, length, vocab]; with a cache, of the new positions only.
+
+        `mask` [batch, 1, length, length] says which positions see which; without it, all earlier ones.
+        """
         start = 0 if cache is None else cache.length
         cos, sin = self.cos[start : start + ids.shape[1]], self.sin[start : start + ids.shape[1]]
         x = self.model.embed_tokens(ids)
         for layer in self.model.layers:
-            x = layer(x, cos, sin, cache)
+            x = layer(x, cos, sin, cache, mask)
         if cache is not None:
             cache.length += ids.shape[1]
         return F.linear(self.model.norm(x), self.model.embed_tokens.weight)

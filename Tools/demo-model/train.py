@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from export import export
+from export import SPECIALS, export
 from model import Config, DemoModel
 
+END = SPECIALS.index("<|endoftext|>")  # pack.py gives the special tokens the first ids, in this order
 
 class Packer:
     """Rows of whole documents, only the last one cut; stories and chats are mixed by tokens."""
@@ -126,7 +127,12 @@ def arguments():
 
 
 def loss_of(model, ids, weights):
-    logits = model(ids[:, :-1]).float()
+    """Mean loss of the next token; documents of the same row do not see each other."""
+    inputs = ids[:, :-1]
+    ends = (inputs == END).long()
+    document = ends.cumsum(1) - ends  # [rows, length]
+    mask = (document[:, None, :, None] == document[:, None, None, :]).tril()
+    logits = model(inputs, mask=mask).float()
     losses = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     weights = weights[:, 1:].flatten()
     return (losses * weights).sum() / weights.sum()
