@@ -29,7 +29,7 @@ let package = Package(
         // C micro-kernels and the thread pool.
         .target(name: "CSwiftletKernels"),
         // The demo model, embedded with #embed.
-        .target(name: "CSwiftletDemoModel"),
+        .target(name: "CSwiftletDemoModel", exclude: ["model"]),
         .target(
             name: "Swiftlet",
             dependencies: [
@@ -59,7 +59,11 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "SwiftletCommandTests", dependencies: ["SwiftletCommand", "Swiftlet", "SwiftletJSON"],
+            name: "SwiftletCommandTests",
+            dependencies: [
+                "SwiftletCommand", "Swiftlet", "SwiftletJSON",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .c2x

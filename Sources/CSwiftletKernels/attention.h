@@ -110,3 +110,7 @@ typedef struct {
     float *high, *all_high; // [count]: M
     int32_t *start, *limit; // [count]: the row sees positions start..<limit
 } attention_state;
+
+static_assert((ITEM_ROWS * (3 * MAX_HEAD_DIM + TILE_POSITIONS + 2 * 16 + 4) + MAX_TILE_ROWS * TILE_POSITIONS) * 4 <=
+                  SWIFTLET_SCRATCH_BYTES,
+              "an item's state fits the scratch");

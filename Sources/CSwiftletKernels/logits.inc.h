@@ -5,6 +5,10 @@
 INLINE uint32_t mask_bits(vi mask) {
 #if HAS_AVX512
     return (uint32_t)_mm512_movepi32_mask((__m512i)mask);
+#elif defined(LEVEL_AVX2)
+    __m256 halves[2];
+    memcpy(halves, &mask, 64);
+    return (uint32_t)_mm256_movemask_ps(halves[0]) | (uint32_t)_mm256_movemask_ps(halves[1]) << 8;
 #else
     uint32_t bits = 0;
     for (int i = 0; i < 16; i++) bits |= ((uint32_t)mask[i] & 1u) << i;

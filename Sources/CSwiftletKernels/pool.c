@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -186,6 +187,18 @@ static void pin_to(pthread_t handle, const cpu_set_t *allowed, int32_t cores, in
 }
 #endif
 
+static void start_workers(swiftlet_pool *pool) {
+    sigset_t all, before;  // the process's signals are for its other threads
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (int32_t i = 0; i < pool->threads - 1; i++) {
+        pool->workers[i] = (pool_worker){.pool = pool, .index = i + 1};
+        if (pthread_create(&pool->workers[i].handle, NULL, worker_main, &pool->workers[i]) != 0) break;
+        pool->started = i + 1;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 swiftlet_pool *swiftlet_pool_create(int32_t threads, bool pin) {
     if (threads < 1 || threads > 4096) return NULL;
     size_t bytes = sizeof(swiftlet_pool) + (size_t)threads * sizeof(pool_worker);
@@ -201,17 +214,16 @@ swiftlet_pool *swiftlet_pool_create(int32_t threads, bool pin) {
     pthread_cond_init(&pool->changed, NULL);
 #endif
     pool->spins = threads <= cores;
-    for (int32_t i = 0; i < threads - 1; i++) {
-        pool->workers[i] = (pool_worker){.pool = pool, .index = i + 1};
-        if (pthread_create(&pool->workers[i].handle, NULL, worker_main, &pool->workers[i]) != 0) {
-            swiftlet_pool_destroy(pool);
-            return NULL;
-        }
-        pool->started = i + 1;
-#if defined(__linux__)
-        if (pin && cores > 0) pin_to(pool->workers[i].handle, &allowed, cores, i + 1);
-#endif
+    start_workers(pool);
+    if (pool->started < threads - 1) {
+        swiftlet_pool_destroy(pool);
+        return NULL;
     }
+#if defined(__linux__)
+    // Only workers are pinned: threads that the caller starts later would inherit its mask.
+    for (int32_t i = 0; pin && cores > 0 && i < pool->started; i++)
+        pin_to(pool->workers[i].handle, &allowed, cores, i + 1);
+#endif
     (void)pin;
     return pool;
 }

@@ -1,7 +1,8 @@
 // rope.c: norm, rotary embedding and the write into the paged cache, its level-independent part.
 //
-// An item is one panel of 16 slots of one sequence (the tokens of this step in it) and one KV head with its query
-// heads. Invariant: no word of the cache is touched by two items.
+// An item is one panel of 16 slots of one sequence (the tokens of this step in it) and some KV heads with their
+// query heads: as many as fit the scratch, so that a token's row is read from end to end, or one when there are few
+// panels. Invariant: no word of the cache is touched by two items.
 
 #include "rope.h"
 
@@ -15,5 +16,8 @@ void swiftlet_rope_and_store(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, 
         .rotary_dim = rotary_dim, .epsilon = epsilon,
     };
     int32_t panels = (int32_t)first_block_number(batch, batch->sequences, 1, ROPE_TOKENS, ROPE_SPARE);
-    swiftlet_parallel_for(cpu, panels * cache->kv_heads, cpu->kernels->rope_and_store[cache->dtype], &work);
+    int32_t fitting = SWIFTLET_SCRATCH_BYTES / (2 * ROPE_TOKENS * cache->head_dim * (int32_t)sizeof(float));
+    work.heads_per_item = panels < 8 * cpu->threads ? 1 : fitting < cache->kv_heads ? fitting : cache->kv_heads;
+    work.items_per_panel = swiftlet_ceil_div(cache->kv_heads, work.heads_per_item);
+    swiftlet_parallel_for(cpu, panels * work.items_per_panel, cpu->kernels->rope_and_store[cache->dtype], &work);
 }

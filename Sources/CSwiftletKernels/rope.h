@@ -18,5 +18,6 @@ typedef struct {
     void *q_out;                     // [tokens, query_heads * head_dim]
     size_t qkv_stride, q_stride;
     int32_t query_heads, rotary_dim;
+    int32_t heads_per_item, items_per_panel;  // KV heads
     float epsilon;
 } rope_work;

@@ -1,11 +1,12 @@
 // sample.inc.h: draws one token from a row of logits, without sorting. See level.inc.h.
 //
 // The row's weights exp((logit - maximum) / temperature) go to its scratch; min_p, top_k and top_p set those they
-// drop to zero; then one uniform number picks from what is left, walking up the ids. A cut by rank or by mass is
-// found by three histograms over ten bits of the weights' float32 representation each, which order as the weights.
+// drop to zero; then one uniform number picks from what is left, walking up the ids. A cut by rank (top_k, over the
+// logits) or by mass (top_p, over the weights) is found by three histograms over the bits of keys that order as the
+// values do.
 // Invariant: a token of weight zero is never returned unless every logit is -inf or NaN.
 
-enum { BINS = 1024, SAMPLE_BLOCKS = 4096, SMALLEST_BLOCK = 256, GROUPS = 8 };
+enum { BINS = 2048, KEY_BITS = 32, SAMPLE_BLOCKS = 4096, SMALLEST_BLOCK = 256, GROUPS = 8 };
 
 typedef struct {
     double mass[BINS];
@@ -13,11 +14,23 @@ typedef struct {
     double blocks[SAMPLE_BLOCKS];  // sums of weights, by blocks of ids
 } sample_scratch;
 
-// What a cut keeps: weights whose bits are above `key`, and of those equal to it the first `ties`.
+// What a cut keeps: keys above `key`, and of those equal to it the first `ties`.
 typedef struct {
     uint32_t key;
     int32_t ties;
 } sample_cut;
+
+// Unsigned integers that order as the floats do; NaN comes last, with -inf and everything that must not be taken.
+INLINE vw order_keys(vf x) {
+    vw bits = (vw)(x + vf_set(0));  // -0 becomes +0
+    vw keys = bits ^ ((vw)((vi)bits >> 31) | vw_set(0x80000000u));
+    return keys & (vw)(x > vf_set(-INFINITY));
+}
+
+// The keys a cut looks at: the logits' order for a cut by rank, the weights' for one by mass.
+INLINE vw row_keys(const swiftlet_sample_row *row, bool by_mass, int32_t at) {
+    return order_keys(load_row((by_mass ? row->scratch : row->logits) + at, row->count - at, -INFINITY));
+}
 
 static void fill_weights(const swiftlet_sample_row *row, float maximum) {
     vf temperature = vf_set(row->temperature), least = vf_set(row->min_p < 1.0f ? row->min_p : 1.0f);
@@ -43,85 +56,87 @@ static double sum_blocks(const float *weights, int32_t count, int32_t block, dou
     return total;
 }
 
-// Counts and adds the weights >= least (> 0) whose bits above `shift + 10` are `prefix`.
-static void fill_histogram(sample_scratch *scratch, const float *weights, int32_t count, float least, int32_t shift,
-                           uint32_t prefix) {
+// Counts the keys >= least whose bits from `top` up are `prefix`, by their bits from `shift` up to `top`, and adds up
+// their weights when the cut is by mass.
+static void fill_histogram(sample_scratch *scratch, const swiftlet_sample_row *row, bool by_mass, uint32_t least,
+                           uint32_t shift, uint32_t top, uint32_t prefix) {
     memset(scratch->mass, 0, sizeof(scratch->mass));
     memset(scratch->count, 0, sizeof(scratch->count));
-    for (int32_t c = 0; c < count; c += 16) {
-        vf w = load_row(weights + c, count - c, 0);
-        vi inside = (w >= vf_set(least)) & (vi)(((vw)w >> (uint32_t)(shift + 10)) == vw_set(prefix));
+    for (int32_t c = 0; c < row->count; c += 16) {
+        vw keys = row_keys(row, by_mass, c);
+        vi inside = (vi)(keys >= vw_set(least));
+        if (top < KEY_BITS) inside &= (vi)((keys >> top) == vw_set(prefix));
         for (uint32_t bits = mask_bits(inside); bits; bits &= bits - 1) {
-            float weight = weights[c + __builtin_ctz(bits)];
-            uint32_t bin = (scalar_bits(weight) >> shift) % BINS;
-            scratch->mass[bin] += (double)weight;
+            int32_t lane = __builtin_ctz(bits);
+            uint32_t bin = (keys[lane] >> shift) % (1u << (top - shift));
             scratch->count[bin]++;
+            if (by_mass) scratch->mass[bin] += (double)row->scratch[c + lane];
         }
     }
 }
 
-// The cut that keeps the largest weights until there are `limit` of them or their sum reaches `target`, whichever
-// comes first; the one that reaches it is kept. Weights below `least` are known not to be needed.
-static sample_cut find_cut(sample_scratch *scratch, const float *weights, int32_t count, float least, int32_t limit,
-                           double target) {
-    int32_t taken = 0;
+// The cut that keeps the largest values until there are `limit` of them (by rank) or their weights add up to
+// `target` (by mass); the one that reaches it is kept. Keys below `least` are known not to be needed.
+static sample_cut find_cut(sample_scratch *scratch, const swiftlet_sample_row *row, bool by_mass, uint32_t least,
+                           int32_t limit, double target) {
+    static const uint32_t shifts[] = {21, 10, 0};
+    int32_t taken = 0, bin = 0;
     double mass = 0;
-    uint32_t key = 0;
-    int32_t bin = 0;
-    for (int32_t shift = 20; shift >= 0; shift -= 10) {
-        fill_histogram(scratch, weights, count, least, shift, key);
+    uint32_t key = 0, top = KEY_BITS;
+    for (int level = 0; level < 3; level++) {
+        fill_histogram(scratch, row, by_mass, least, shifts[level], top, key);
         int32_t lowest = -1;  // the last bin with anything in it
         for (bin = BINS - 1; bin >= 0; bin--) {
             int32_t inside = scratch->count[bin];
             if (inside == 0) continue;
             lowest = bin;
-            if (taken + inside >= limit || mass + scratch->mass[bin] >= target) break;
+            if (by_mass ? mass + scratch->mass[bin] >= target : taken + inside >= limit) break;
             taken += inside;
             mass += scratch->mass[bin];
         }
-        if (bin < 0 && shift == 20) return (sample_cut){0, 0};  // nothing reaches the limits: all are kept
-        if (bin < 0) {  // rounding: the bins' sums fall short of the sum of all; the crossing is in the last one
+        if (bin < 0 && level == 0) return (sample_cut){0, 0};  // never reached: all are kept
+        if (bin < 0) {  // rounding: the bins' sums fall short of their sum; the crossing is in the last one
             bin = lowest;
-            taken -= scratch->count[bin];
             mass -= scratch->mass[bin];
         }
-        key = key << 10 | (uint32_t)bin;
+        key = key << (top - shifts[level]) | (uint32_t)bin;
+        top = shifts[level];
     }
-    double needed = ceil((target - mass) / (double)scalar_from_bits(key));
+    if (!by_mass) return (sample_cut){key, limit - taken};
+    double needed = ceil((target - mass) * scratch->count[bin] / scratch->mass[bin]);
     int32_t ties = scratch->count[bin];
     if (needed < (double)ties) ties = needed < 1 ? 1 : (int32_t)needed;
-    if (ties > limit - taken) ties = limit - taken;
     return (sample_cut){key, ties};
 }
 
-static void apply_cut(float *weights, int32_t count, sample_cut cut) {
-    for (int32_t c = 0; c < count; c += 16) {
-        int32_t n = count - c < 16 ? count - c : 16;
-        vf w = load_row(weights + c, n, 0);
-        vi kept = (vi)((vw)w > vw_set(cut.key));
-        uint32_t equal = mask_bits((vi)((vw)w == vw_set(cut.key)));
-        vf_store_first(weights + c, vf_select(kept, w, vf_set(0)), n);
-        for (; equal && cut.ties > 0; equal &= equal - 1, cut.ties--)
-            weights[c + __builtin_ctz(equal)] = scalar_from_bits(cut.key);
+static void apply_cut(const swiftlet_sample_row *row, bool by_mass, sample_cut cut) {
+    for (int32_t c = 0; c < row->count; c += 16) {
+        int32_t n = row->count - c < 16 ? row->count - c : 16;
+        vw keys = row_keys(row, by_mass, c);
+        vi kept = (vi)(keys > vw_set(cut.key));
+        uint32_t equal = mask_bits((vi)(keys == vw_set(cut.key)));
+        for (; equal && cut.ties > 0; equal &= equal - 1, cut.ties--) kept[__builtin_ctz(equal)] = -1;
+        vf_store_first(row->scratch + c, vf_select(kept, load_row(row->scratch + c, n, 0), vf_set(0)), n);
     }
 }
 
-// A lower bound of the k-th largest weight: the k-th largest of the maxima of GROUPS x 16 disjoint sets.
-static float bound_of_rank(const float *weights, int32_t count, int32_t k) {
-    if (k > GROUPS * 16) return FLT_MIN;
-    vf groups[GROUPS];
-    for (int j = 0; j < GROUPS; j++) groups[j] = vf_set(0);
-    int32_t c = 0;
-    for (; c + GROUPS * 16 <= count; c += GROUPS * 16)
-        for (int j = 0; j < GROUPS; j++) groups[j] = vf_max(vf_load(weights + c + 16 * j), groups[j]);
-    float sorted[GROUPS * 16];  // descending
+// A key not above the k-th largest: the k-th largest of the maxima of GROUPS x 16 disjoint sets of logits.
+static uint32_t bound_of_rank(const swiftlet_sample_row *row, int32_t k) {
+    if (k > GROUPS * 16) return 1;
+    vw groups[GROUPS] = {0};
+    for (int32_t c = 0; c + GROUPS * 16 <= row->count; c += GROUPS * 16)
+        for (int j = 0; j < GROUPS; j++) {
+            vw keys = row_keys(row, false, c + 16 * j);
+            groups[j] = __builtin_elementwise_max(keys, groups[j]);
+        }
+    uint32_t sorted[GROUPS * 16];  // descending
     for (int32_t i = 0; i < GROUPS * 16; i++) {
-        float value = ((const float *)groups)[i];
+        uint32_t value = groups[i / 16][i % 16];
         int32_t at = i;
         for (; at > 0 && sorted[at - 1] < value; at--) sorted[at] = sorted[at - 1];
         sorted[at] = value;
     }
-    return sorted[k - 1] > FLT_MIN ? sorted[k - 1] : FLT_MIN;
+    return sorted[k - 1] > 1 ? sorted[k - 1] : 1;
 }
 
 // The first token at which the running sum exceeds uniform * total.
@@ -152,22 +167,18 @@ static int32_t sample_row(const swiftlet_sample_row *row, sample_scratch *scratc
     }
     int32_t block = swiftlet_ceil_div(swiftlet_ceil_div(count, SAMPLE_BLOCKS), 16) * 16;
     if (block < SMALLEST_BLOCK) block = SMALLEST_BLOCK;
-    float *weights = row->scratch;
     fill_weights(row, maximum);
-    if (row->top_k > 0 && row->top_k < count) {
-        float least = bound_of_rank(weights, count, row->top_k);
-        apply_cut(weights, count, find_cut(scratch, weights, count, least, row->top_k, INFINITY));
-    }
-    double total = sum_blocks(weights, count, block, scratch->blocks);
+    if (row->top_k > 0 && row->top_k < count)
+        apply_cut(row, false, find_cut(scratch, row, false, bound_of_rank(row, row->top_k), row->top_k, 0));
+    double total = sum_blocks(row->scratch, count, block, scratch->blocks);
     if (row->top_p < 1) {
-        // Weights below this add up to less than half of what top_p leaves out.
-        double least = 0.5 * (1 - (double)row->top_p) * total / count;
-        sample_cut cut = find_cut(scratch, weights, count, least > (double)FLT_MIN ? (float)least : FLT_MIN, INT32_MAX,
-                                  (double)row->top_p * total);
-        apply_cut(weights, count, cut);
-        total = sum_blocks(weights, count, block, scratch->blocks);
+        // Weights below this add up to less than half of what top_p leaves out; none is between 0 and FLT_MIN.
+        float least = (float)(0.5 * (1 - (double)row->top_p) * total / count);
+        uint32_t least_key = scalar_bits(least > FLT_MIN ? least : FLT_MIN) | 0x80000000u;
+        apply_cut(row, true, find_cut(scratch, row, true, least_key, 0, (double)row->top_p * total));
+        total = sum_blocks(row->scratch, count, block, scratch->blocks);
     }
-    return pick(weights, count, block, scratch->blocks, total, row->uniform);
+    return pick(row->scratch, count, block, scratch->blocks, total, row->uniform);
 }
 
 static void sample(void *context, int32_t item, int32_t thread) {

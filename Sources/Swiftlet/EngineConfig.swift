@@ -102,11 +102,13 @@ public struct EngineConfig: Sendable, Hashable {
         let powerOfTwo = blockSize >= 16 && blockSize <= 65_536 && blockSize & (blockSize - 1) == 0
         try require(powerOfTwo, "block-size", blockSize, "a power of two in 16...65536")
         try require(threads.map { (1...1024).contains($0) } ?? true, "threads", threads ?? 0, "in 1...1024")
-        try require(maxQueuedRequests.map { $0 >= 1 } ?? true, "max-queued-requests", maxQueuedRequests ?? 0, "1 or more")
+        try require(
+            maxQueuedRequests.map { $0 >= 1 } ?? true, "max-queued-requests", maxQueuedRequests ?? 0, "1 or more")
         try require((0...1024).contains(maxLogprobs), "max-logprobs", maxLogprobs, "in 0...1024")
         switch kvCache {
         case .automatic: break
-        case .fraction(let share): try require(share > 0 && share <= 1, "the KV cache's share of memory", share, "in (0, 1]")
+        case .fraction(let share):
+            try require(share > 0 && share <= 1, "the KV cache's share of memory", share, "in (0, 1]")
         case .bytes(let bytes): try require(bytes >= 1, "kv-cache-memory-bytes", bytes, "1 or more")
         case .blocks(let count): try require(count >= 1, "num-gpu-blocks-override", count, "1 or more")
         }

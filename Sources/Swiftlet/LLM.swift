@@ -118,7 +118,7 @@ public final class LLM: Sendable {
     private func start(_ prepared: Prepared) -> TokenStream {
         let id = mailbox.makeRequestID()
         let (stream, sink) = TokenStream.make(
-            prompt: prepared.text, promptTokenIDs: prepared.prompt, choiceCount: prepared.params.n
+            prompt: prepared.text, promptTokenIDs: prepared.prompt, choiceCount: prepared.params.n, owner: self
         ) { [mailbox] in mailbox.post(.abort(id)) }
         let drawn = Philox.block(
             key: (UInt32(truncatingIfNeeded: seeds), UInt32(truncatingIfNeeded: seeds >> 32)),
@@ -163,7 +163,8 @@ public final class LLM: Sendable {
         guard promptCount < maxModelLength else {
             throw LLMError(
                 .invalidRequest,
-                "the prompt has \(promptCount) tokens; with max-model-len \(maxModelLength) it may have at most \(maxModelLength - 1)")
+                "the prompt has \(promptCount) tokens; with max-model-len \(maxModelLength) it may have at most \(maxModelLength - 1)"
+            )
         }
         let capacity = min(maxModelLength, kvTokenCapacity + 1)
         guard promptCount < capacity else {
@@ -175,12 +176,14 @@ public final class LLM: Sendable {
         guard wanted <= maxModelLength - promptCount else {
             throw LLMError(
                 .invalidRequest,
-                "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed max-model-len \(maxModelLength); max_tokens can be \(maxModelLength - promptCount) at most")
+                "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed max-model-len \(maxModelLength); max_tokens can be \(maxModelLength - promptCount) at most"
+            )
         }
         guard wanted <= capacity - promptCount else {
             throw LLMError(
                 .invalidRequest,
-                "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed the KV cache of \(kvTokenCapacity) tokens; lower max_tokens or raise kv-cache-memory-bytes")
+                "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed the KV cache of \(kvTokenCapacity) tokens; lower max_tokens or raise kv-cache-memory-bytes"
+            )
         }
         guard minTokens <= wanted else {
             throw LLMError(.invalidRequest, "min_tokens is \(minTokens); the context has room for \(wanted)")

@@ -18,8 +18,6 @@ package enum Platform {
     // The library functions that differ in nothing but the module they come from.
     package static func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
     package static func logarithm(_ value: Double) -> Double { log(value) }
-    package static func cosine(_ angle: Double) -> Double { cos(angle) }
-    package static func sine(_ angle: Double) -> Double { sin(angle) }
 
     // MARK: Files
 

@@ -43,6 +43,11 @@ public struct TokenLogprob: Sendable, Hashable {
     public struct Candidate: Sendable, Hashable {
         public var tokenID: TokenID
         public var logprob: Float
+
+        public init(tokenID: TokenID, logprob: Float) {
+            self.tokenID = tokenID
+            self.logprob = logprob
+        }
     }
     public var tokenID: TokenID
     public var logprob: Float
@@ -50,6 +55,13 @@ public struct TokenLogprob: Sendable, Hashable {
     public var rank: Int
     /// The most probable tokens, as many as were asked for, most probable first.
     public var top: [Candidate]
+
+    public init(tokenID: TokenID, logprob: Float, rank: Int, top: [Candidate] = []) {
+        self.tokenID = tokenID
+        self.logprob = logprob
+        self.rank = rank
+        self.top = top
+    }
 }
 
 /// Token counts of a request.
@@ -59,6 +71,12 @@ public struct Usage: Sendable, Hashable {
     public var cachedTokens = 0
     /// Over all choices.
     public var completionTokens = 0
+
+    public init(promptTokens: Int = 0, cachedTokens: Int = 0, completionTokens: Int = 0) {
+        self.promptTokens = promptTokens
+        self.cachedTokens = cachedTokens
+        self.completionTokens = completionTokens
+    }
 }
 
 /// What one step added to one choice of a request.
@@ -87,6 +105,18 @@ public struct CompletionOutput: Sendable, Hashable {
     public var finishReason: FinishReason?
     public var stopReason: StopReason?
     public var logprobs: [TokenLogprob]?
+
+    public init(
+        index: Int, text: String = "", tokenIDs: [TokenID] = [], finishReason: FinishReason? = nil,
+        stopReason: StopReason? = nil, logprobs: [TokenLogprob]? = nil
+    ) {
+        self.index = index
+        self.text = text
+        self.tokenIDs = tokenIDs
+        self.finishReason = finishReason
+        self.stopReason = stopReason
+        self.logprobs = logprobs
+    }
 }
 
 /// A finished request.
@@ -105,4 +135,15 @@ public struct RequestOutput: Sendable, Hashable {
     public var tokenIDs: [TokenID] { choices[0].tokenIDs }
     /// Why the first choice ended.
     public var finishReason: FinishReason? { choices[0].finishReason }
+
+    public init(
+        prompt: String?, promptTokenIDs: [TokenID], promptLogprobs: [TokenLogprob?]? = nil,
+        choices: [CompletionOutput], usage: Usage
+    ) {
+        self.prompt = prompt
+        self.promptTokenIDs = promptTokenIDs
+        self.promptLogprobs = promptLogprobs
+        self.choices = choices
+        self.usage = usage
+    }
 }

@@ -39,7 +39,8 @@ extension SamplingParams: Codable {
     public init(from decoder: any Decoder) throws {
         for key in try decoder.container(keyedBy: AnyKey.self).allKeys where Key(rawValue: key.stringValue) == nil {
             let known = Key.allCases.map(\.rawValue).sorted().joined(separator: ", ")
-            throw LLMError(.invalidRequest, "sampling parameter \"\(key.stringValue)\" is not known; known are \(known)")
+            throw LLMError(
+                .invalidRequest, "sampling parameter \"\(key.stringValue)\" is not known; known are \(known)")
         }
         let fields = try decoder.container(keyedBy: Key.self)
         self = decoder.userInfo[.samplingDefaults] as? SamplingParams ?? SamplingParams()

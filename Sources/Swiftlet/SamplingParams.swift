@@ -102,7 +102,9 @@ extension SamplingParams {
             repetitionPenalty > 0 && repetitionPenalty <= 1e6, "repetition_penalty", repetitionPenalty, "above 0")
         try require(maxTokens.map { $0 >= 1 } ?? true, "max_tokens", maxTokens ?? 0, "1 or more")
         try require(minTokens >= 0, "min_tokens", minTokens, "0 or more")
-        if let maxTokens { try require(minTokens <= maxTokens, "min_tokens", minTokens, "at most max_tokens (\(maxTokens))") }
+        if let maxTokens {
+            try require(minTokens <= maxTokens, "min_tokens", minTokens, "at most max_tokens (\(maxTokens))")
+        }
         try require(stop.count <= 64, "the number of stop strings", stop.count, "at most 64")
         try require(stop.allSatisfy { !$0.isEmpty }, "stop", "\"\"", "a list of non-empty strings")
         try require(logitBias.count <= 1024, "the number of logit_bias entries", logitBias.count, "at most 1024")
@@ -121,6 +123,7 @@ extension SamplingParams {
         }
         let logprobRange = "in 0...\(maxLogprobs) (max-logprobs)"
         try require((0...maxLogprobs).contains(logprobs ?? 0), "logprobs", logprobs ?? 0, logprobRange)
-        try require((0...maxLogprobs).contains(promptLogprobs ?? 0), "prompt_logprobs", promptLogprobs ?? 0, logprobRange)
+        try require(
+            (0...maxLogprobs).contains(promptLogprobs ?? 0), "prompt_logprobs", promptLogprobs ?? 0, logprobRange)
     }
 }

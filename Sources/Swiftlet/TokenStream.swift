@@ -10,7 +10,9 @@ public import SwiftletTokenizer
 package struct TokenSink: Sendable {
     private let continuation: AsyncThrowingStream<Delta, any Error>.Continuation
 
-    init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) { self.continuation = continuation }
+    package init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) {
+        self.continuation = continuation
+    }
 
     package func yield(_ delta: Delta) { continuation.yield(delta) }
     package func finish(throwing error: LLMError?) { continuation.finish(throwing: error) }
@@ -30,13 +32,21 @@ public struct TokenStream: AsyncSequence, Sendable {
 
     private final class AbortGuard: Sendable {
         let abort: @Sendable () -> Void
-        init(_ abort: @escaping @Sendable () -> Void) { self.abort = abort }
+        /// Keeps the engine running while someone reads, also when nobody else holds the handle.
+        let owner: (any Sendable)?
+
+        init(owner: (any Sendable)?, _ abort: @escaping @Sendable () -> Void) {
+            self.owner = owner
+            self.abort = abort
+        }
+
         deinit { abort() }
     }
 
     /// A stream and the sink that feeds it.
-    static func make(
-        prompt: String?, promptTokenIDs: [TokenID], choiceCount: Int, abort: @escaping @Sendable () -> Void
+    package static func make(
+        prompt: String?, promptTokenIDs: [TokenID], choiceCount: Int, owner: (any Sendable)? = nil,
+        abort: @escaping @Sendable () -> Void
     ) -> (TokenStream, TokenSink) {
         let (stream, continuation) = AsyncThrowingStream<Delta, any Error>.makeStream()
         continuation.onTermination = { reason in
@@ -44,7 +54,7 @@ public struct TokenStream: AsyncSequence, Sendable {
         }
         let tokens = TokenStream(
             promptTokenIDs: promptTokenIDs, prompt: prompt, choiceCount: choiceCount, stream: stream,
-            abortGuard: AbortGuard(abort))
+            abortGuard: AbortGuard(owner: owner, abort))
         return (tokens, TokenSink(continuation))
     }
 

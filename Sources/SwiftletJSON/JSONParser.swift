@@ -220,8 +220,10 @@ struct JSONParser {
 
     // MARK: Small parts
 
+    @inline(__always)
     private func peek() -> UInt8? { position < text.count ? text[position] : nil }
 
+    @inline(__always)
     private mutating func skipWhitespace() {
         while position < text.count {
             let byte = text[position]
@@ -230,6 +232,7 @@ struct JSONParser {
         }
     }
 
+    @inline(__always)
     private mutating func append(
         _ kind: JSONValue.Kind, from start: Int, to end: Int, detail: UInt32 = 0
     ) throws(JSONError) {

@@ -40,7 +40,8 @@ typedef struct swiftlet_cpu swiftlet_cpu;
 
 /// Starts `threads - 1` workers (the caller is the other one). NULL when the level is not supported here or a
 /// thread can't be started. Workers spin for a while after each operation, then park in the kernel; with more
-/// threads than cores they park at once. `pin` binds each thread to one of the process's cores.
+/// threads than cores they park at once. `pin` binds each worker to one of the process's cores (the caller is left
+/// alone: threads it starts would inherit its mask).
 swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, bool pin);
 void swiftlet_cpu_destroy(swiftlet_cpu *cpu);
 

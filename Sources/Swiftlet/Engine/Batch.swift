@@ -19,7 +19,7 @@ package final class Batch {
 
     package var ids: UnsafeMutablePointer<Int32> { storage }  // [tokens]
     package var logitRows: UnsafeMutablePointer<Int32> { storage + maxTokens }  // [logitRows], row numbers, ascending
-    package var logitSequences: UnsafeMutablePointer<Int32> { storage + 2 * maxTokens }  // [logitRows], sequence of each
+    package var logitSequences: UnsafeMutablePointer<Int32> { storage + 2 * maxTokens }  // [logitRows]
     package var queryOffsets: UnsafeMutablePointer<Int32> { storage + 3 * maxTokens }  // [sequences + 1]
     package var contextLengths: UnsafeMutablePointer<Int32> { queryOffsets + maxSequences + 1 }  // [sequences]
     package var blockTables: UnsafeMutablePointer<Int32> { contextLengths + maxSequences }  // [sequences, maxBlocks…]

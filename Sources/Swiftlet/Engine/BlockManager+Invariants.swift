@@ -1,7 +1,5 @@
 // What must hold of a BlockManager between any two calls. For tests: never called by the engine.
 
-import SwiftletTokenizer
-
 extension BlockManager {
     /// Describes the first broken invariant, given every sequence that holds blocks; nil when all hold.
     package func brokenInvariant(holders: [SequenceState]) -> String? {
@@ -53,38 +51,47 @@ extension BlockManager {
         for block in 0..<blockCount where referenceCounts[block] != holderCounts[block] {
             return "block \(block) has count \(referenceCounts[block]), \(holderCounts[block]) sequences hold it"
         }
-        var free = Set<Int32>()
+        var isFree = [Bool](repeating: false, count: blockCount)
         var block = nextFree[blockCount]
         while Int(block) != blockCount {
-            guard free.insert(block).inserted else { return "block \(block) is in the free list twice" }
+            guard !isFree[Int(block)] else { return "block \(block) is in the free list twice" }
             guard referenceCounts[Int(block)] == 0 else { return "block \(block) is free and in use" }
+            isFree[Int(block)] = true
             block = nextFree[Int(block)]
         }
-        guard free.count == freeCount else { return "free list has \(free.count) blocks, count says \(freeCount)" }
-        return free.count == holderCounts.count { $0 == 0 } ? nil : "a block is neither free nor in use"
+        let count = isFree.count { $0 }
+        guard count == freeCount else { return "free list has \(count) blocks, count says \(freeCount)" }
+        return count == holderCounts.count { $0 == 0 } ? nil : "a block is neither free nor in use"
     }
 
     /// Every published block is in one bucket's chain, once, and no two have the same key or the same identity.
     private func brokenBuckets() -> String? {
-        struct Key: Hashable {
-            let parent: UInt64
-            let tokens: ArraySlice<TokenID>
-        }
-        var keys = Set<Key>()
-        var found = Set<Int32>()
+        var isFound = [Bool](repeating: false, count: blockCount)
         for head in buckets {
             var block = head
             while block >= 0 {
-                let start = Int(block) * blockSize
-                let key = Key(parent: parents[Int(block)], tokens: blockTokens[start..<(start + blockSize)])
                 guard identities[Int(block)] != 0 else { return "block \(block) is findable without an identity" }
-                guard found.insert(block).inserted else { return "block \(block) is in the buckets twice" }
-                guard keys.insert(key).inserted else { return "block \(block) has a published twin" }
+                guard !isFound[Int(block)] else { return "block \(block) is in the buckets twice" }
+                isFound[Int(block)] = true
+                // Equal keys have equal hashes, so a twin would be in the same chain.
+                var other = head
+                while other != block {
+                    if haveEqualKeys(block, other) { return "blocks \(other) and \(block) are published twins" }
+                    other = nextInBucket[Int(other)]
+                }
                 block = nextInBucket[Int(block)]
             }
         }
         let published = identities.filter { $0 != 0 }
         guard Set(published).count == published.count else { return "two blocks have one identity" }
-        return found.count == published.count ? nil : "\(published.count) published, \(found.count) can be found"
+        let found = isFound.count { $0 }
+        return found == published.count ? nil : "\(published.count) blocks are published, \(found) can be found"
+    }
+
+    private func haveEqualKeys(_ first: Int32, _ second: Int32) -> Bool {
+        parents[Int(first)] == parents[Int(second)]
+            && (0..<blockSize).allSatisfy { offset in
+                blockTokens[Int(first) * blockSize + offset] == blockTokens[Int(second) * blockSize + offset]
+            }
     }
 }

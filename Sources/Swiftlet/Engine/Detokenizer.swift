@@ -12,8 +12,11 @@ package struct Detokenizer {
     /// Text that may turn out to be the beginning of a stop string.
     private var held: [UInt8] = []
 
-    package init(tokenizer: Tokenizer, params: SamplingParams) {
-        decoder = tokenizer.makeStreamDecoder(skipSpecialTokens: params.skipSpecialTokens, isContinuation: true)
+    /// The text continues that of `prompt`: some tokenizers write the very first word of a text differently.
+    package init(tokenizer: Tokenizer, prompt: [TokenID], params: SamplingParams) {
+        let skips = params.skipSpecialTokens
+        decoder = tokenizer.makeStreamDecoder(
+            skipSpecialTokens: skips, isContinuation: prompt.contains { !skips || !tokenizer.isSpecial($0) })
         stops = params.stop.map { Array($0.utf8) }
         keepsStop = params.includeStopStringInOutput
     }
@@ -25,11 +28,12 @@ package struct Detokenizer {
         guard !stops.isEmpty else { return (text, nil) }
         held += text.utf8
         guard looksForStops else { return (release(held.count), nil) }
-        if let (start, stop) = firstStop() {
-            let end = keepsStop ? start + stops[stop].count : start
-            let text = String(decoding: held[..<end], as: UTF8.self)
+        // Text of byte tokens is final only when the next token has come; a stop string in it ends the request now.
+        let known = held + decoder.pendingText.utf8
+        if let (start, stop) = firstStop(in: known) {
             held.removeAll()
-            return (text, String(decoding: stops[stop], as: UTF8.self))
+            let end = keepsStop ? start + stops[stop].count : start
+            return (String(decoding: known[..<end], as: UTF8.self), String(decoding: stops[stop], as: UTF8.self))
         }
         return (release(held.count - heldBackCount()), nil)
     }
@@ -47,10 +51,10 @@ package struct Detokenizer {
         return text
     }
 
-    /// The earliest stop string in the held text; of several at one place the one listed first.
-    private func firstStop() -> (start: Int, stop: Int)? {
-        for start in held.indices {
-            for (index, stop) in stops.enumerated() where held[start...].starts(with: stop) { return (start, index) }
+    /// The earliest stop string; of several at one place the one listed first.
+    private func firstStop(in text: [UInt8]) -> (start: Int, stop: Int)? {
+        for start in text.indices {
+            for (index, stop) in stops.enumerated() where text[start...].starts(with: stop) { return (start, index) }
         }
         return nil
     }

@@ -13,6 +13,17 @@ package struct Submission: Sendable {
     package var seed: UInt64
     package var tokenLimit: Int
     package var sink: TokenSink
+
+    package init(
+        id: Int, prompt: [TokenID], params: SamplingParams, seed: UInt64, tokenLimit: Int, sink: TokenSink
+    ) {
+        self.id = id
+        self.prompt = prompt
+        self.params = params
+        self.seed = seed
+        self.tokenLimit = tokenLimit
+        self.sink = sink
+    }
 }
 
 package final class Engine<B: Backend> {
@@ -114,7 +125,9 @@ package final class Engine<B: Backend> {
             id: nextSequenceID, prompt: submission.prompt, params: submission.params, choiceIndex: index,
             seed: submission.seed, tokenLimit: submission.tokenLimit, blockSize: scheduler.blocks.blockSize)
         nextSequenceID += 1
-        let detokenizer = tokenizer.map { Detokenizer(tokenizer: $0, params: submission.params) }
+        let detokenizer = tokenizer.map {
+            Detokenizer(tokenizer: $0, prompt: submission.prompt, params: submission.params)
+        }
         let choice = Choice(request: request, sequence: sequence, detokenizer: detokenizer)
         request.choices.append(choice)
         choices[sequence.id] = choice

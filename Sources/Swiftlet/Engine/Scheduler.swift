@@ -21,8 +21,8 @@ package final class Scheduler {
         blocks: BlockManager, maxSequences: Int, maxBatchedTokens: Int, isChunkedPrefillEnabled: Bool = true
     ) {
         self.blocks = blocks
-        // A step has room for one token of each running sequence at least.
-        self.maxSequences = min(maxSequences, maxBatchedTokens)
+        // Each running sequence has a token in every step's budget and holds a block at least.
+        self.maxSequences = min(maxSequences, maxBatchedTokens, blocks.blockCount)
         self.maxBatchedTokens = maxBatchedTokens
         self.isChunkedPrefillEnabled = isChunkedPrefillEnabled
         running.reserveCapacity(self.maxSequences)

@@ -72,7 +72,8 @@ package final class DecoderModel<B: Backend> {
     package func forward(_ batch: Batch) {
         let (b, w, rows, epsilon) = (backend, workspace, batch.tokenCount, config.rmsNormEpsilon)
         b.embed(batch, weights.embedding, into: w.x)
-        for (layer, cache) in zip(weights.layers, caches) {
+        for index in weights.layers.indices {
+            let (layer, cache) = (weights.layers[index], caches[index])
             b.rmsNorm(w.x, rows: rows, weight: layer.inputNorm, epsilon: epsilon, into: w.hidden)
             b.linear(w.hidden, rows: rows, layer.qkv, bias: layer.qkvBias, epilogue: .store, into: w.qkv)
             b.ropeAndStore(

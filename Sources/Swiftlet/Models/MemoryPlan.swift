@@ -30,10 +30,10 @@ package struct MemoryPlan {
 
     package var weightBytes: Int { parameterCount * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4) }
 
-    /// Activations of a step and logits, roughly: float32 for all.
+    /// Activations of a step, logits and rotary tables, roughly: float32 for all.
     package var workspaceBytes: Int {
         let widths = 2 * config.hiddenSize + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
-        return 4 * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize)
+        return 4 * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * config.headDimension)
     }
 
     /// Refuses a model that is too big before gigabytes are read.
@@ -90,7 +90,8 @@ package struct MemoryPlan {
     private func shortage(_ wanted: Int, _ available: Int) -> LLMError {
         LLMError(
             .outOfMemory,
-            "the KV cache was asked to take \(mebibytes(wanted)); \(mebibytes(available)) are free after loading. Lower --kv-cache-memory-bytes or --num-gpu-blocks-override")
+            "the KV cache was asked to take \(mebibytes(wanted)); \(mebibytes(available)) are free after loading. Lower --kv-cache-memory-bytes or --num-gpu-blocks-override"
+        )
     }
 
     private func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }

@@ -42,6 +42,8 @@ package struct ModelFamily: Sendable, Hashable {
         package var suffixes = ["rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached"]
         /// Kept apart by some checkpoints although it is the embedding.
         package var tiedHead = "lm_head.weight"
+
+        package init() {}
     }
 
     package static let all: [ModelFamily] = [

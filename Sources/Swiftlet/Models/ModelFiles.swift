@@ -4,7 +4,7 @@
 // Invariant: a name is a plain file name; nothing outside the directory is ever opened by what a file says.
 
 package struct ModelFiles: Sendable {
-    /// A file in the binary. The bytes live as long as the process.
+    /// A file in the binary; no base address: there is none. The bytes live as long as the process.
     package typealias EmbeddedFile = @Sendable () -> UnsafeRawBufferPointer
 
     private enum Source: Sendable {
@@ -53,7 +53,7 @@ package struct ModelFiles: Sendable {
         guard Self.isPlainName(file) else { return false }
         switch source {
         case .directory: return Platform.kind(of: path(of: file)) != .missing
-        case .embedded(let files): return files[file] != nil
+        case .embedded(let files): return files[file]?().baseAddress != nil
         }
     }
 

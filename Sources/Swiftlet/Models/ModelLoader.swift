@@ -4,16 +4,16 @@
 import CSwiftletDemoModel
 import CSwiftletKernels
 package import Logging
-import SwiftletTokenizer
+package import SwiftletTokenizer
 
 /// What the public handle keeps of a loaded model.
 package struct LoadedModel: Sendable {
-    var tokenizer: Tokenizer?
-    var defaultSamplingParams: SamplingParams
-    var maxModelLength: Int
-    var vocabularySize: Int
-    var kvTokenCapacity: Int
-    var summary: String
+    package var tokenizer: Tokenizer?
+    package var defaultSamplingParams: SamplingParams
+    package var maxModelLength: Int
+    package var vocabularySize: Int
+    package var kvTokenCapacity: Int
+    package var summary: String
 }
 
 package struct ModelLoader: Sendable {
@@ -61,7 +61,9 @@ package struct ModelLoader: Sendable {
 
     /// The model inside this library.
     package static var demoModel: ModelFiles {
-        let names = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+        let names = [
+            "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        ]
         var files: [String: ModelFiles.EmbeddedFile] = [:]
         for name in names {
             files[name] = {
@@ -132,7 +134,8 @@ package struct ModelLoader: Sendable {
         guard tokens >= maxModelLength else {
             throw LLMError(
                 .invalidConfiguration,
-                "without chunked prefill a step must hold a whole prompt: max-num-batched-tokens is \(tokens), max-model-len \(maxModelLength)")
+                "without chunked prefill a step must hold a whole prompt: max-num-batched-tokens is \(tokens), max-model-len \(maxModelLength)"
+            )
         }
         return tokens
     }
@@ -144,7 +147,8 @@ package struct ModelLoader: Sendable {
                 return try Tokenizer(contentsOf: isFile ? path : path + "/tokenizer.json")
             }
             guard let json = try files.data("tokenizer.json", limit: ModelFiles.Limits.tokenizer) else {
-                logger.warning("\(files.name) has no tokenizer.json: prompts must be token ids, and outputs have no text")
+                logger.warning(
+                    "\(files.name) has no tokenizer.json: prompts must be token ids, and outputs have no text")
                 return nil
             }
             return try Tokenizer(json: json)
@@ -172,9 +176,12 @@ package struct ModelLoader: Sendable {
 
     private func warnAboutSlowPaths(_ backend: CPUBackend) {
         if backend.level == SWIFTLET_LEVEL_PORTABLE {
-            logger.warning("kernels run at the portable level: no AVX2 here (or --cpu-level portable), expect a tenth of the speed")
+            logger.warning(
+                "kernels run at the portable level: no AVX2 here (or --cpu-level portable), expect a tenth of the speed"
+            )
         } else if backend.dtype == SWIFTLET_BFLOAT16 && backend.level != SWIFTLET_LEVEL_AVX512BF16 {
-            logger.warning("bfloat16 products are emulated at level \(backend.levelName); this machine's best may be faster")
+            logger.warning(
+                "bfloat16 products are emulated at level \(backend.levelName); this machine's best may be faster")
         }
     }
 

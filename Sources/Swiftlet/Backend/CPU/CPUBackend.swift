@@ -236,7 +236,8 @@ extension Checkpoint.Tensor {
         case .bfloat16: SWIFTLET_SOURCE_BF16
         case .float16: SWIFTLET_SOURCE_F16
         default:
-            throw LLMError(.unsupportedModel, "tensor \(name) has type \(type.rawValue); supported are F32, F16 and BF16")
+            throw LLMError(
+                .unsupportedModel, "tensor \(name) has type \(type.rawValue); supported are F32, F16 and BF16")
         }
     }
 }

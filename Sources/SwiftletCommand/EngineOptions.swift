@@ -1,0 +1,125 @@
+// EngineOptions: the options that decide which model runs and how, shared by every command that runs one.
+// They keep vLLM's spelling; what vLLM has no word for is the project's own.
+// Invariant: an option that is not given leaves EngineConfig's default, and none is accepted without effect.
+
+package import ArgumentParser
+import Logging
+package import Swiftlet
+
+package struct EngineOptions: ParsableArguments {
+    @Option(
+        name: [.long, .customShort("m")],
+        help: ArgumentHelp("Folder of a Hugging Face model (default: the built-in demo model).", valueName: "dir"))
+    package var model: String?
+
+    @Option(help: ArgumentHelp("Folder or tokenizer.json to use instead of the model's.", valueName: "path"))
+    package var tokenizer: String?
+
+    @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
+    package var dtype: EngineConfig.DataType = .automatic
+
+    @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
+    package var loadFormat: EngineConfig.LoadFormat = .automatic
+
+    @Option(help: ArgumentHelp("Longest prompt plus output (default: the model's limit).", valueName: "tokens"))
+    package var maxModelLen: Size?
+
+    @Option(help: ArgumentHelp("Most sequences in one step (default: 256).", valueName: "count"))
+    package var maxNumSeqs: Int?
+
+    @Option(help: ArgumentHelp("Most tokens in one step (default: 512).", valueName: "tokens"))
+    package var maxNumBatchedTokens: Size?
+
+    @Option(help: ArgumentHelp("Positions in a KV block, a power of two from 16 (default: 64).", valueName: "tokens"))
+    package var blockSize: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Memory of the KV cache, such as 8G (default: what max-num-seqs full contexts need, at most half of what is free).",
+            valueName: "bytes"))
+    package var kvCacheMemoryBytes: Size?
+
+    @Option(help: ArgumentHelp("Size of the KV cache in blocks.", valueName: "blocks"))
+    package var numGpuBlocksOverride: Int?
+
+    @Flag(inversion: .prefixedNo, help: "Share the KV cache of equal prompt beginnings.")
+    package var enablePrefixCaching = true
+
+    @Flag(inversion: .prefixedNo, help: "Split long prompts over steps.")
+    package var enableChunkedPrefill = true
+
+    @Option(help: "Seed of every request that names none, so that a run can be repeated.")
+    package var seed: UInt64?
+
+    @Option(help: "Take sampling defaults from the model's generation_config.json (auto) or not (vllm).")
+    package var generationConfig: GenerationConfigSource = .auto
+
+    @Option(help: ArgumentHelp("Most that --logprobs may ask for (default: 20).", valueName: "count"))
+    package var maxLogprobs: Int?
+
+    @Option(help: ArgumentHelp("Threads that compute (default: the cores of this process).", valueName: "count"))
+    package var threads: Int?
+
+    @Option(help: "Kernels to use (default: the best for this machine).")
+    package var cpuLevel: CPULevel?
+
+    @Option(help: ArgumentHelp("Requests that may wait for the engine (default: no limit).", valueName: "count"))
+    package var maxQueuedRequests: Int?
+
+    @Option(help: "What the engine's log on standard error says (default: warning, or SWIFTLET_LOG_LEVEL).")
+    package var logLevel: LogLevel?
+
+    @Flag(name: .long, help: "Only results and errors: no model line, no progress, no statistics.")
+    package var quiet = false
+
+    package init() {}
+
+    package func validate() throws {
+        if kvCacheMemoryBytes != nil && numGpuBlocksOverride != nil {
+            throw ValidationError("--kv-cache-memory-bytes and --num-gpu-blocks-override exclude each other.")
+        }
+        do {
+            try config.validate()
+        } catch {
+            throw ValidationError("--" + error.message)
+        }
+    }
+
+    /// The engine's configuration.
+    package var config: EngineConfig {
+        var config = EngineConfig()
+        config.dtype = dtype
+        config.loadFormat = loadFormat
+        config.maxModelLength = maxModelLen?.value
+        config.maxSequences = maxNumSeqs ?? config.maxSequences
+        config.maxBatchedTokens = maxNumBatchedTokens?.value
+        config.blockSize = blockSize ?? config.blockSize
+        if let kvCacheMemoryBytes { config.kvCache = .bytes(kvCacheMemoryBytes.value) }
+        if let numGpuBlocksOverride { config.kvCache = .blocks(numGpuBlocksOverride) }
+        config.enablePrefixCaching = enablePrefixCaching
+        config.enableChunkedPrefill = enableChunkedPrefill
+        config.seed = seed
+        config.useGenerationConfig = generationConfig == .auto
+        config.maxLogprobs = maxLogprobs ?? config.maxLogprobs
+        config.threads = threads
+        config.cpuLevel = cpuLevel?.rawValue
+        config.maxQueuedRequests = maxQueuedRequests
+        return config
+    }
+
+    /// What the log may say: the option, else the environment, else warnings, which --quiet leaves out.
+    package func logLevel(environment: [String: String]) -> LogLevel {
+        let named = environment["SWIFTLET_LOG_LEVEL"].flatMap { LogLevel(rawValue: $0.lowercased()) }
+        return logLevel ?? named ?? (quiet ? .error : .warning)
+    }
+
+    /// Loads the model and says which one it is.
+    package func load(environment: [String: String]) async throws -> LLM {
+        if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
+        var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel(environment: environment).level
+        let llm = try await LLM(model, tokenizer: tokenizer, config: config, logger: logger)
+        if !quiet { Console.note((model.map { "\($0): " } ?? "") + llm.summary) }
+        return llm
+    }
+}

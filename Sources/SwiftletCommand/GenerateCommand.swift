@@ -1,0 +1,189 @@
+// `swiftlet generate`: prompts from arguments or standard input, or a batch from a file to a file.
+// Results go to standard output or to --output, everything else to standard error.
+// Invariant: exit code 0 only when every request succeeded.
+
+package import ArgumentParser
+import Swiftlet
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+package struct GenerateCommand: AsyncParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "generate",
+        abstract: "Continue prompts, or run a file of requests.",
+        discussion: """
+            Without a prompt, standard input is read as one prompt (without its last line end). Prints the \
+            continuation only; several prompts run together and are printed in order.
+
+            Batches: each line of --input is {"id": "…", "prompt": "…"} or {"id": "…", "prompt_token_ids": […]}, \
+            with an optional "sampling_params": {…} in vLLM's names; the options here are the defaults. Results \
+            go to OUT.partial as they finish and to OUT, in input order, when all are done; an error costs its \
+            own line only. An OUT.partial of an earlier run is kept as OUT.partial.old.
+            """)
+
+    @Argument(help: "Text to continue; may be given several times.")
+    package var prompts: [String] = []
+
+    @Option(
+        name: [.long, .customShort("i")],
+        help: ArgumentHelp("Requests, one JSON object a line; - is standard input.", valueName: "in.jsonl"))
+    package var input: String?
+
+    @Option(
+        name: [.long, .customShort("o")],
+        help: ArgumentHelp("Where the results of --input go.", valueName: "out.jsonl"))
+    package var output: String?
+
+    @OptionGroup(title: "Sampling options")
+    package var sampling: SamplingOptions
+
+    @OptionGroup(title: "Engine options")
+    package var engine: EngineOptions
+
+    package init() {}
+
+    package func validate() throws {
+        if (input == nil) != (output == nil) {
+            throw ValidationError("--input and --output go together.")
+        }
+        if input != nil && !prompts.isEmpty {
+            throw ValidationError("Give prompts or --input, not both.")
+        }
+    }
+
+    package mutating func run() async throws {
+        let command = self
+        let interrupts = Interrupts()
+        if let input, let output {
+            try await interrupts.run { try await command.runBatch(from: input, to: output, interrupts) }
+        } else {
+            if prompts.isEmpty && File.standardInput.isTerminal {
+                throw ValidationError("A prompt is missing; give it as an argument or on standard input.")
+            }
+            try await interrupts.run { try await command.runPrompts(interrupts) }
+        }
+    }
+
+    private func load() async throws -> LLM {
+        try await engine.load(environment: ProcessInfo.processInfo.environment)
+    }
+
+    // MARK: Prompts
+
+    private func runPrompts(_ interrupts: Interrupts) async throws {
+        let prompts = try self.prompts.isEmpty ? [Self.promptFromStandardInput()] : self.prompts
+        let llm = try await load()
+        interrupts.needEnding()
+        let run = PromptRun(
+            llm: llm, prompts: prompts, params: sampling.params(over: llm.defaultSamplingParams, seed: engine.seed),
+            shrinksMaxTokens: sampling.maxTokens == nil, to: .standardOutput)
+        let succeeded: Bool
+        do {
+            let result = try await run.run()
+            succeeded = result.succeeded
+            if !engine.quiet, let statistics = result.statistics { Console.note(statistics) }
+        } catch {
+            await llm.shutdown()
+            guard interrupts.isInterrupted else { throw error }
+            Console.note("\ninterrupted")
+            throw Interrupts.exitCode
+        }
+        await llm.shutdown()
+        if !succeeded { throw ExitCode.failure }
+    }
+
+    /// All of standard input as one prompt.
+    private static func promptFromStandardInput() throws(LLMError) -> String {
+        let limit = 16 << 20
+        var text: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while text.count <= limit {
+            let result = chunk.withUnsafeMutableBytes { buffer in
+                Result { () throws(LLMError) in try File.standardInput.read(into: buffer) }
+            }
+            let count = try result.get()
+            if count == 0 { break }
+            text += chunk[..<count]
+        }
+        guard text.count <= limit else {
+            throw LLMError(.invalidRequest, "the prompt on standard input is longer than \(limit >> 20) MiB")
+        }
+        if text.last == UInt8(ascii: "\n") { text.removeLast() }
+        if text.last == UInt8(ascii: "\r") { text.removeLast() }
+        guard let prompt = String(validating: text, as: UTF8.self) else {
+            throw LLMError(.invalidRequest, "the prompt on standard input is not UTF-8")
+        }
+        return prompt
+    }
+
+    // MARK: Batches
+
+    private func runBatch(from input: String, to path: String, _ interrupts: Interrupts) async throws {
+        let file = input == "-" ? File.standardInput : try File(input, .read)
+        if file.isDirectory { throw LLMError(.inputOutput, "can't read \(input): it is a folder") }
+        try OrderedOutput.check(path, input: file)
+        let llm = try await load()
+        let output = try OrderedOutput(path, input: file)
+        if let kept = output.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
+        interrupts.needEnding()
+        let run = batch(llm, LineReader(file), output)
+        let showsBar = File.standardError.isTerminal && !engine.quiet
+        let bar = showsBar ? ProgressBar(of: run, on: llm, totalBytes: file.size) : nil
+        let clock = ContinuousClock()
+        let start = clock.now
+        let outcome: Result<Void, any Error>
+        do { outcome = .success(try await run.run()) } catch { outcome = .failure(error) }
+        let seconds = (clock.now - start).inSeconds
+        let statistics = llm.statistics
+        await bar?.stop()
+        await llm.shutdown()
+        if case .failure(let error) = outcome {
+            let finished = Format.count(output.count, "finished request")
+            let state = "\(path) is unchanged; \(finished) in \(output.partialPath)"
+            if !interrupts.isInterrupted { throw LLMError(.inputOutput, "\(error); \(state)") }
+            Console.note("interrupted: \(state)")
+            throw Interrupts.exitCode
+        }
+        try report(run.progress, statistics, seconds: seconds, path)
+    }
+
+    private func batch(_ llm: LLM, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
+        let shrinks = sampling.maxTokens == nil
+        let config = engine.config
+        return BatchRun(
+            reader: reader, output: output,
+            defaults: sampling.params(over: llm.defaultSamplingParams, seed: engine.seed),
+            // Enough to keep the engine's batch full, and never more than it lets wait.
+            window: min(4 * config.maxSequences, config.maxQueuedRequests ?? .max)
+        ) { line in
+            let request = llm.prepare(line.request, shrinksMaxTokens: shrinks && !line.namesMaxTokens)
+            return try await llm.stream(request).collect()
+        }
+    }
+
+    private func report(
+        _ progress: BatchRun.Progress, _ statistics: EngineStatistics, seconds: Double, _ path: String
+    ) throws {
+        if !engine.quiet {
+            Console.note(
+                """
+                \(Format.count(progress.done, "request")) in \(Format.seconds(seconds)); \
+                prefill \(Format.count(statistics.prefillTokens, "token")) \
+                (\(Format.count(statistics.prefixCacheHits)) more were cached), \
+                \(Format.rate(statistics.prefillTokens, seconds)); \
+                generated \(Format.count(statistics.generatedTokens, "token")), \
+                \(Format.rate(statistics.generatedTokens, seconds)); results in \(path)
+                """)
+        }
+        if progress.failed > 0 {
+            Console.error(
+                "\(Format.count(progress.failed)) of \(Format.count(progress.done, "request")) failed"
+                    + (progress.firstFailure.map { "; the first: \($0)" } ?? ""))
+            throw ExitCode.failure
+        }
+    }
+}

@@ -1,0 +1,68 @@
+// Direct access to the nodes of a parsed file, for the two sections that have hundreds of thousands of them.
+// Owned by the model's loader.
+// Invariant: node numbers come from the tape itself; strings are lent, and unescaped only when they must be.
+
+import SwiftletJSON
+
+struct JSONTape {
+    private let document: JSONDocument
+    private let nodes: [JSONDocument.Node]
+    private let bytes: [UInt8]
+
+    init(_ document: JSONDocument) {
+        self.document = document
+        nodes = document.nodes
+        bytes = document.bytes
+    }
+
+    func next(_ node: Int) -> Int { Int(nodes[node].next) }
+
+    func withBytes(_ body: (Bytes) -> Void) { bytes.withUnsafeBufferPointer(body) }
+
+    /// Where the two parts of a merge are written, `"a b"` or `["a", "b"]`; nil when that takes a closer look.
+    func mergeRanges(_ node: Int) -> (Range<Int>, Range<Int>)? {
+        func plain(_ node: Int) -> Range<Int>? {
+            guard nodes[node].kind == .string, nodes[node].hasNoEscapes else { return nil }
+            return Int(nodes[node].start)..<Int(nodes[node].end)
+        }
+        if nodes[node].kind == .array, nodes[node].count == 2, let left = plain(node + 1),
+            nodes[node + 1].next == node + 2, let right = plain(node + 2)
+        {
+            return (left, right)
+        }
+        guard let line = plain(node), let space = bytes[line].firstIndex(of: UInt8(ascii: " ")) else { return nil }
+        return (line.lowerBound..<space, space + 1..<line.upperBound)
+    }
+
+    /// A number written as plain digits, or any other exact integer.
+    func integer(_ node: Int) -> Int? {
+        guard nodes[node].kind == .number else { return nil }
+        let range = Int(nodes[node].start)..<Int(nodes[node].end)
+        guard range.count < 10 else { return JSONValue(document: document, index: node).int }
+        var value = 0
+        for byte in bytes[range] {
+            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else {
+                return JSONValue(document: document, index: node).int
+            }
+            value = value * 10 + Int(byte - UInt8(ascii: "0"))
+        }
+        return value
+    }
+
+    /// Lends the UTF-8 of a string node; `scratch` keeps it when it has to be unescaped.
+    @inline(__always)
+    func withString<R>(_ node: Int, _ scratch: inout [UInt8], _ body: (Bytes) -> R) -> R {
+        if nodes[node].hasNoEscapes {
+            return bytes.withUnsafeBufferPointer { text in
+                body(Bytes(rebasing: text[Int(nodes[node].start)..<Int(nodes[node].end)]))
+            }
+        }
+        scratch = JSONValue(document: document, index: node).stringBytes ?? []
+        return scratch.withUnsafeBufferPointer(body)
+    }
+
+    /// A value as it is written, cut to a length that fits a message.
+    func text(_ node: Int) -> String {
+        String(decoding: JSONValue(document: document, index: node).bytes.prefix(80), as: UTF8.self)
+    }
+}

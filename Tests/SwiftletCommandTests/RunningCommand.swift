@@ -1,0 +1,112 @@
+// The built command as a process of its own, for what only a process has: exit codes, signals, streams.
+// Its standard output and error are files, so that no pipe can fill up.
+
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+final class RunningCommand {
+    struct Finished {
+        /// The exit code, or 128 plus the signal.
+        var code: Int32
+        var output: String
+        var errors: String
+    }
+
+    private let folder: TemporaryFolder
+    private var process: pid_t = 0
+    /// The end of standard input that the test writes to, while it is open.
+    private var input: Int32
+
+    /// The binary lies beside the test bundle, which is what runs.
+    static func binary() throws -> String {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress!, $0.count) }
+        var candidates = CommandLine.arguments.filter { $0.contains(".xctest") }
+        if count > 0 { candidates.append(String(decoding: buffer[..<count], as: UTF8.self)) }
+        for path in candidates {
+            guard let slash = path.lastIndex(of: "/") else { continue }
+            let binary = path[..<slash] + "/swiftlet"
+            if access(String(binary), X_OK) == 0 { return String(binary) }
+        }
+        throw Missing()
+    }
+
+    struct Missing: Error, CustomStringConvertible {
+        var description: String { "the command `swiftlet` is not beside the tests; build it first" }
+    }
+
+    /// Starts the command with `standardInput` waiting in its pipe, which stays open until `closeInput`.
+    init(_ arguments: [String], standardInput: String = "") throws {
+        folder = try TemporaryFolder()
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0
+        else { throw Missing() }
+        input = ends[1]
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
+        let flags = O_WRONLY | O_CREAT | O_TRUNC
+        posix_spawn_file_actions_addopen(&actions, 1, folder.path + "/out", flags, 0o600)
+        posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/err", flags, 0o600)
+        let binary = try Self.binary()
+        let words = ([binary] + arguments).map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        let environment: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/bin:/bin"), nil]
+        defer { free(environment[0]) }
+        let status = posix_spawn(&process, binary, &actions, nil, words, environment)
+        close(ends[0])
+        guard status == 0 else { throw Missing() }
+        if !standardInput.isEmpty {
+            _ = standardInput.utf8CString.withUnsafeBytes { write(input, $0.baseAddress!, $0.count - 1) }
+        }
+    }
+
+    deinit {
+        closeInput()
+        if process > 0 {
+            kill(process, SIGKILL)
+            waitpid(process, nil, 0)
+        }
+    }
+
+    func closeInput() {
+        if input >= 0 { close(input) }
+        input = -1
+    }
+
+    /// What standard output has so far.
+    var output: String { folder.read("out") ?? "" }
+
+    func interrupt() { kill(process, SIGINT) }
+
+    /// Waits for the end; after `seconds` the process is killed, which shows as 128 + SIGKILL.
+    func finish(within seconds: Double = 15) async throws -> Finished {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var status: Int32 = 0
+        while waitpid(process, &status, WNOHANG) == 0 {
+            if clock.now - start > .seconds(seconds) { kill(process, SIGKILL) }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        process = 0
+        let signal = status & 0x7F
+        return Finished(
+            code: signal == 0 ? status >> 8 & 0xFF : 128 + signal, output: output,
+            errors: folder.read("err") ?? "")
+    }
+
+    /// Runs the command to its end.
+    static func run(_ arguments: [String], standardInput: String = "") async throws -> Finished {
+        let command = try RunningCommand(arguments, standardInput: standardInput)
+        command.closeInput()
+        return try await command.finish()
+    }
+}

@@ -1,0 +1,155 @@
+// KernelSupport.swift: what the kernels' tests share: the levels of this machine, pools, seeded random values,
+// bfloat16 in Swift, and packed matrices read back by the documented layout.
+// Owner: SwiftletKernelTests. Invariant: nothing here calls the code under test to produce an expected value.
+
+import CSwiftletKernels
+import Testing
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// The root of all kernel suites: one after the other, since each starts threads.
+@Suite(.serialized) enum Kernels {}
+
+/// splitmix64: the same values on every run.
+struct SeededRandom: RandomNumberGenerator {
+    var state: UInt64
+
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+
+    mutating func float(_ range: ClosedRange<Float> = -1...1) -> Float { Float.random(in: range, using: &self) }
+    mutating func int(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
+    mutating func bool() -> Bool { Bool.random(using: &self) }
+}
+
+/// The levels this machine runs.
+let supportedLevels: [swiftlet_level] = [
+    SWIFTLET_LEVEL_PORTABLE, SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX512BF16,
+].filter { swiftlet_level_supported($0) }
+
+func name(of level: swiftlet_level) -> String { String(cString: swiftlet_level_name(level)) }
+
+/// A `swiftlet_cpu` that is destroyed with its owner.
+final class Pool {
+    let cpu: OpaquePointer
+
+    init(_ level: swiftlet_level, threads: Int = 1) {
+        guard let cpu = swiftlet_cpu_create(level, Int32(threads), false) else {
+            preconditionFailure("no pool of \(threads) threads for \(name(of: level))")
+        }
+        self.cpu = cpu
+    }
+
+    deinit { swiftlet_cpu_destroy(cpu) }
+}
+
+/// The C library's functions, so that only this file imports it.
+func exponential(_ x: Double) -> Double { exp(x) }
+func logarithm(_ x: Double) -> Double { log(x) }
+
+// MARK: - bfloat16
+
+/// The nearer of the two neighbouring bfloat16 values, the even one when both are as near.
+func bfloat16(_ value: Float) -> UInt16 {
+    let below = UInt16(value.bitPattern >> 16)  // towards zero
+    guard value.isFinite else { return value.isNaN ? below | 0x40 : below }
+    let magnitude = Double(value.magnitude)
+    let low = Double(Float(bitPattern: UInt32(below & 0x7fff) << 16))
+    let above = UInt32(below & 0x7fff) + 1
+    let high = above == 0x7f80 ? 0x1p128 : Double(Float(bitPattern: above << 16))
+    if magnitude - low < high - magnitude { return below }
+    if magnitude - low > high - magnitude { return below + 1 }
+    return below & 1 == 0 ? below : below + 1
+}
+
+func float(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
+
+func rounded(_ values: [Float], to dtype: swiftlet_dtype) -> [Float] {
+    dtype == SWIFTLET_BFLOAT16 ? values.map { float(bfloat16($0)) } : values
+}
+
+/// A buffer of the compute dtype.
+struct Elements {
+    var dtype: swiftlet_dtype
+    var bytes: [UInt8]
+
+    init(_ values: [Float], _ dtype: swiftlet_dtype) {
+        self.dtype = dtype
+        bytes =
+            dtype == SWIFTLET_BFLOAT16
+            ? values.map { bfloat16($0) }.withUnsafeBytes { Array($0) } : values.withUnsafeBytes { Array($0) }
+    }
+
+    var values: [Float] {
+        bytes.withUnsafeBytes { raw in
+            dtype == SWIFTLET_BFLOAT16
+                ? (0..<raw.count / 2).map { float(raw.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self)) }
+                : (0..<raw.count / 4).map { raw.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
+        }
+    }
+}
+
+// MARK: - Matrices
+
+/// A packed matrix and its memory.
+final class PackedMatrix {
+    private(set) var matrix: swiftlet_matrix
+    let byteCount: Int
+
+    init(rows: Int, columns: Int, dtype: swiftlet_dtype, gated: Bool = false) {
+        byteCount = swiftlet_matrix_bytes(Int32(rows), Int32(columns), dtype, gated)
+        let memory = swiftlet_allocate(max(byteCount, 1))!
+        matrix = swiftlet_matrix(
+            words: memory.assumingMemoryBound(to: UInt32.self), rows: Int32(rows), columns: Int32(columns),
+            dtype: dtype, gated: gated)
+    }
+
+    /// Packs checkpoint rows (gate, then up, when gated) [rows, columns] of float32.
+    convenience init(_ pool: Pool, _ weights: [Float], rows: Int, columns: Int, dtype: swiftlet_dtype, gated: Bool) {
+        self.init(rows: rows, columns: columns, dtype: dtype, gated: gated)
+        let half = gated ? rows / 2 : rows
+        weights.withUnsafeBufferPointer { source in
+            let part = gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE
+            let half32 = Int32(half)
+            swiftlet_pack_rows(
+                pool.cpu, &matrix, part, 0, half32, source.baseAddress, SWIFTLET_SOURCE_F32, columns)
+            guard gated else { return }
+            let up = source.baseAddress! + half * columns
+            swiftlet_pack_rows(pool.cpu, &matrix, SWIFTLET_PART_UP, 0, half32, up, SWIFTLET_SOURCE_F32, columns)
+        }
+    }
+
+    deinit { swiftlet_release(matrix.words, max(byteCount, 1)) }
+
+    /// The words, by the layout that CSwiftletKernels.h documents.
+    var words: [UInt32] { Array(UnsafeBufferPointer(start: matrix.words, count: byteCount / 4)) }
+
+    /// The value at a checkpoint row and column.
+    func value(_ row: Int, _ column: Int) -> Float {
+        let unit = matrix.dtype == SWIFTLET_BFLOAT16 ? 2 : 1
+        let wordsPerRow = (Int(matrix.columns) + unit - 1) / unit
+        var panel = row / 64
+        var lane = row % 64
+        if matrix.gated {
+            let half = Int(matrix.rows) / 2
+            panel = row % half / 32
+            lane = row % half % 32 + row / half * 32
+        }
+        let word = matrix.words[(panel * wordsPerRow + column / unit) * 64 + lane]
+        if unit == 1 { return Float(bitPattern: word) }
+        return float(UInt16(truncatingIfNeeded: column % 2 == 0 ? word : word >> 16))
+    }
+}

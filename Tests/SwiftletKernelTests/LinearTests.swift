@@ -1,0 +1,204 @@
+// LinearTests.swift: matrix products against a double-precision loop, and bit for bit against themselves in other
+// groupings of tokens and other numbers of threads.
+
+import CSwiftletKernels
+import Testing
+
+extension Kernels {
+    @Suite struct LinearTests {
+        /// A product and its operands, as the checkpoint has them.
+        struct Problem {
+            var rows: Int
+            var columns: Int
+            var tokens: Int
+            var dtype: swiftlet_dtype
+            var epilogue: swiftlet_epilogue
+            var weights: [Float]  // [rows, columns]
+            var x: [Float]  // [tokens, stride], NaN past the columns
+            var stride: Int
+            var bias: [Float]?  // [rows]
+            var initial: [Float]  // [tokens, outputs]
+
+            var gated: Bool { epilogue == SWIFTLET_GATED_SILU }
+            var outputs: Int { gated ? rows / 2 : rows }
+            var outStride: Int { outputs + 5 }
+            var storesFloats: Bool { epilogue == SWIFTLET_STORE_FLOAT || epilogue == SWIFTLET_ADD_FLOAT }
+            var outType: swiftlet_dtype { storesFloats ? SWIFTLET_FLOAT32 : dtype }
+
+            init(rows: Int, columns: Int, tokens: Int, dtype: swiftlet_dtype, epilogue: swiftlet_epilogue, seed: UInt64)
+            {
+                var random = SeededRandom(seed)
+                self.rows = epilogue == SWIFTLET_GATED_SILU ? (rows + 1) / 2 * 2 : rows
+                self.columns = columns
+                self.tokens = tokens
+                self.dtype = dtype
+                self.epilogue = epilogue
+                let rowCount = self.rows
+                weights = rounded((0..<rowCount * columns).map { _ in random.float() }, to: dtype)
+                let stride = columns + random.int(0...3)
+                self.stride = stride
+                x = (0..<tokens * stride).map { $0 % stride < columns ? random.float() : .nan }
+                x = rounded(x, to: dtype)
+                bias = random.bool() ? (0..<rowCount).map { _ in random.float() } : nil
+                initial = (0..<tokens * rowCount).map { _ in random.float() }
+            }
+
+            /// W x + bias of one row, and the sum of the terms' magnitudes.
+            func exact(_ token: Int, _ row: Int) -> (value: Double, magnitude: Double) {
+                var value = Double(bias?[row] ?? 0)
+                var magnitude = abs(value)
+                for column in 0..<columns {
+                    let term = Double(weights[row * columns + column]) * Double(x[token * stride + column])
+                    value += term
+                    magnitude += abs(term)
+                }
+                return (value, magnitude)
+            }
+
+            /// The output and how far from it a result may be.
+            func expected(_ token: Int, _ output: Int) -> (value: Double, tolerance: Double) {
+                let (value, magnitude) = exact(token, output)
+                var wanted = value
+                var tolerance = magnitude * 6e-7
+                if epilogue == SWIFTLET_ADD_FLOAT {
+                    wanted += Double(initial[token * outputs + output])
+                    tolerance += 1e-6
+                } else if gated {
+                    let (up, upMagnitude) = exact(token, outputs + output)
+                    let silu = value / (1 + exponential(-value))
+                    wanted = silu * up
+                    tolerance = tolerance * 1.1 * abs(up) + abs(silu) * upMagnitude * 6e-7 + abs(wanted) * 1e-6
+                }
+                return (wanted, tolerance + (outType == SWIFTLET_BFLOAT16 ? abs(wanted) * 0x1p-8 : 1e-7))
+            }
+
+            /// Runs tokens in the given groups; the result [tokens, outStride], 99 past the outputs.
+            func run(_ pool: Pool, groups: [Range<Int>]) -> Elements {
+                let packed = PackedMatrix(pool, weights, rows: rows, columns: columns, dtype: dtype, gated: gated)
+                let input = Elements(x, dtype)
+                var values = [Float](repeating: 99, count: tokens * outStride)
+                for token in 0..<tokens {
+                    for output in 0..<outputs where epilogue == SWIFTLET_ADD_FLOAT {
+                        values[token * outStride + output] = initial[token * outputs + output]
+                    }
+                }
+                var out = Elements(values, outType)
+                var matrix = packed.matrix
+                let inputSize = dtype == SWIFTLET_BFLOAT16 ? 2 : 4
+                let outputSize = outType == SWIFTLET_BFLOAT16 ? 2 : 4
+                input.bytes.withUnsafeBytes { x in
+                    out.bytes.withUnsafeMutableBytes { out in
+                        for group in groups {
+                            swiftlet_linear(
+                                pool.cpu, &matrix, x.baseAddress! + group.lowerBound * stride * inputSize, stride,
+                                Int32(group.count), bias, epilogue,
+                                out.baseAddress! + group.lowerBound * outStride * outputSize, outStride)
+                        }
+                    }
+                }
+                return out
+            }
+
+            func check(_ result: Elements, _ label: String) {
+                let values = result.values
+                var worst = 0.0
+                for token in 0..<tokens {
+                    for output in 0..<outputs {
+                        let (wanted, tolerance) = expected(token, output)
+                        worst = max(worst, abs(Double(values[token * outStride + output]) - wanted) / tolerance)
+                        if values[token * outStride + output].isNaN { worst = .infinity }
+                    }
+                    let margin = values[token * outStride + outputs..<(token + 1) * outStride]
+                    #expect(margin.allSatisfy { $0 == 99 }, "\(label): written past a row's end")
+                }
+                #expect(worst <= 1, "\(label): \(rows)x\(columns), \(tokens) tokens, epilogue \(epilogue.rawValue)")
+            }
+        }
+
+        private static let epilogues = [
+            SWIFTLET_STORE, SWIFTLET_STORE_FLOAT, SWIFTLET_ADD_FLOAT, SWIFTLET_GATED_SILU,
+        ]
+
+        private func randomProblem(_ seed: UInt64, _ dtype: swiftlet_dtype) -> Problem {
+            var random = SeededRandom(seed)
+            return Problem(
+                rows: random.int(1...200), columns: random.int(1...(seed % 4 == 0 ? 300 : 40)),
+                tokens: random.int(1...(seed % 3 == 0 ? 40 : 9)), dtype: dtype,
+                epilogue: Self.epilogues[Int(seed % 4)], seed: seed)
+        }
+
+        @Test(arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue])
+        func everyLevelAgreesWithDoublePrecision(dtype: UInt32) {
+            let pools = supportedLevels.map { ($0, Pool($0, threads: 2)) }
+            for seed in 0..<48 as Range<UInt64> {
+                let problem = randomProblem(seed, swiftlet_dtype(rawValue: dtype))
+                for (level, pool) in pools {
+                    problem.check(problem.run(pool, groups: [0..<problem.tokens]), name(of: level))
+                }
+            }
+        }
+
+        @Test(arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue])
+        func longColumnsAndManyTokensAreRight(dtype: UInt32) {
+            // More than one block of columns, more than one chunk of tokens, prefetching.
+            let problem = Problem(
+                rows: 70, columns: 4099, tokens: 9, dtype: swiftlet_dtype(rawValue: dtype),
+                epilogue: SWIFTLET_STORE_FLOAT, seed: 11)
+            let many = Problem(
+                rows: 130, columns: 65, tokens: 205, dtype: swiftlet_dtype(rawValue: dtype),
+                epilogue: SWIFTLET_GATED_SILU, seed: 12)
+            for level in supportedLevels {
+                let pool = Pool(level, threads: 2)
+                problem.check(problem.run(pool, groups: [0..<9]), name(of: level))
+                many.check(many.run(pool, groups: [0..<205]), name(of: level))
+            }
+        }
+
+        /// Cuts 0..<count at random places.
+        private func randomGroups(_ count: Int, _ random: inout SeededRandom) -> [Range<Int>] {
+            var groups: [Range<Int>] = []
+            while (groups.last?.upperBound ?? 0) < count {
+                let start = groups.last?.upperBound ?? 0
+                groups.append(start..<min(count, start + random.int(1...12)))
+            }
+            return groups
+        }
+
+        @Test(arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue])
+        func noBitDependsOnGroupingOrThreads(dtype: UInt32) {
+            let dtype = swiftlet_dtype(rawValue: dtype)
+            var problems = (100..<116 as Range<UInt64>).map { randomProblem($0, dtype) }
+            problems.append(
+                Problem(rows: 129, columns: 2100, tokens: 101, dtype: dtype, epilogue: SWIFTLET_STORE, seed: 1))
+            var random = SeededRandom(9)
+            for level in supportedLevels {
+                let pools = [1, 2, 3].map { Pool(level, threads: $0) }
+                for problem in problems {
+                    let whole = problem.run(pools[0], groups: [0..<problem.tokens]).bytes
+                    let single = problem.run(pools[1], groups: (0..<problem.tokens).map { $0..<$0 + 1 }).bytes
+                    let mixed = problem.run(pools[2], groups: randomGroups(problem.tokens, &random)).bytes
+                    #expect(whole == single && whole == mixed, "\(name(of: level)), \(problem.rows)x\(problem.columns)")
+                }
+            }
+        }
+
+        @Test func siluIsAccurateOverItsRange() {
+            // One column: gate = w * 1, up = 1.
+            let gates: [Float] = stride(from: -110, through: 110, by: 0.37).map { Float($0) } + [0, -0.0, 1e-30, 3e38]
+            let weights = gates + [Float](repeating: 1, count: gates.count)
+            for level in supportedLevels {
+                let pool = Pool(level)
+                let packed = PackedMatrix(
+                    pool, weights, rows: weights.count, columns: 1, dtype: SWIFTLET_FLOAT32, gated: true)
+                var matrix = packed.matrix
+                var out = [Float](repeating: 0, count: gates.count)
+                var one: Float = 1
+                swiftlet_linear(pool.cpu, &matrix, &one, 1, 1, nil, SWIFTLET_GATED_SILU, &out, gates.count)
+                for (gate, result) in zip(gates, out) {
+                    let wanted = Double(gate) / (1 + exponential(-Double(gate)))
+                    #expect(abs(Double(result) - wanted) <= abs(wanted) * 1e-6 + 1e-35, "\(gate)")
+                }
+            }
+        }
+    }
+}

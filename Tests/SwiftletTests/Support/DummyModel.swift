@@ -1,0 +1,55 @@
+// Folders with a config.json alone, for `load-format dummy`: a model of any shape, without its weights.
+
+import Swiftlet
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A folder in the system's temporary directory that goes away with its owner.
+final class TemporaryFolder {
+    let path: String
+
+    init() {
+        var template = Array("/tmp/swiftlet-test-XXXXXX".utf8CString)
+        path = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
+    }
+
+    func write(_ name: String, _ contents: String) {
+        let file = fopen(path + "/" + name, "w")!
+        fputs(contents, file)
+        fclose(file)
+    }
+
+    deinit {
+        // Flat folders only.
+        for name in Platform.listDirectory(path) ?? [] { unlink(path + "/" + name) }
+        rmdir(path)
+    }
+}
+
+enum DummyModel {
+    /// Qwen3 with seven query heads to one key head, and heads that fill no vector.
+    static let qwen3 = """
+        {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 72, "num_hidden_layers": 2,
+         "num_attention_heads": 7, "num_key_value_heads": 1, "head_dim": 24, "intermediate_size": 100,
+         "vocab_size": 331, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": true,
+         "max_position_embeddings": 512, "hidden_act": "silu", "torch_dtype": "bfloat16", "eos_token_id": 7}
+        """
+    /// Mistral with a window that is no multiple of a tile.
+    static let mistral = """
+        {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_size": 64, "num_hidden_layers": 2,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 96,
+         "vocab_size": 257, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": false,
+         "max_position_embeddings": 512, "hidden_act": "silu", "torch_dtype": "bfloat16", "sliding_window": 40,
+         "eos_token_id": 7}
+        """
+
+    static func folder(_ config: String) -> TemporaryFolder {
+        let folder = TemporaryFolder()
+        folder.write("config.json", config)
+        return folder
+    }
+}

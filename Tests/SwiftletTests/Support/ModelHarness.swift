@@ -1,0 +1,62 @@
+// ModelHarness: a model without an engine around it: token ids in, logits of any rows out.
+
+import CSwiftletKernels
+import Swiftlet
+
+final class ModelHarness {
+    let config: ModelConfig
+    let model: DecoderModel<CPUBackend>
+    let backend: CPUBackend
+    private let blocks: BlockManager
+    private let batch: Batch
+
+    init(
+        _ directory: String, dtype: swiftlet_dtype = SWIFTLET_FLOAT32, level: String? = nil, threads: Int = 1,
+        blockSize: Int = 64, maxTokens: Int = 512
+    ) throws {
+        let files = try ModelFiles(directory: directory)
+        config = try files.config()
+        backend = try CPUBackend(level: level, threads: threads, isPinned: false, dtype: dtype)
+        let positions = min(config.maximumLength, 2048)
+        let weights = try WeightLoader(config: config, backend: backend, source: .checkpoint(Checkpoint(files)))
+            .load(positions: positions)
+        let blockCount = positions / blockSize + 1
+        let caches = try (0..<config.layerCount).map { [backend, config] _ in
+            try backend.makeCache(
+                blockCount: blockCount, blockSize: blockSize, keyValueHeads: config.keyValueHeadCount,
+                headDim: config.headDimension)
+        }
+        model = try DecoderModel(
+            config: config, backend: backend, weights: weights, caches: caches, maxTokens: maxTokens, maxLogitRows: 64)
+        blocks = BlockManager(blockCount: blockCount, blockSize: blockSize, isPrefixCacheEnabled: false)
+        batch = Batch(maxTokens: maxTokens, maxSequences: 1, maxBlocksPerSequence: blockCount)
+    }
+
+    /// Logits after the last token of the prompt, the prompt being run in chunks of this size.
+    func lastLogits(_ prompt: [Int32], chunk: Int = 512) -> [Float] {
+        let sequence = SequenceState(
+            id: 0, prompt: prompt, params: .greedy, tokenLimit: prompt.count + 1, blockSize: blocks.blockSize)
+        precondition(blocks.admit(sequence))
+        defer { blocks.release(sequence) }
+        while true {
+            sequence.scheduledTokenCount = min(chunk, sequence.pendingTokenCount)
+            batch.fill([sequence])
+            model.forward(batch)
+            sequence.cachedTokenCount += sequence.scheduledTokenCount
+            guard sequence.pendingTokenCount == 0 else { continue }
+            let logits = model.logits(ofRows: batch.logitRows, count: 1)
+            return Array(UnsafeBufferPointer(start: backend.hostRow(logits, 0), count: config.vocabularySize))
+        }
+    }
+}
+
+/// |a - b| / |b| in the Euclidean norm.
+func relativeDistance(_ a: [Float], _ b: [Float]) -> Double {
+    precondition(a.count == b.count)
+    var (difference, norm) = (0.0, 0.0)
+    for (x, y) in zip(a, b) {
+        difference += Double(x - y) * Double(x - y)
+        norm += Double(y) * Double(y)
+    }
+    return (difference / norm).squareRoot()
+}
