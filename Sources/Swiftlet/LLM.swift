@@ -154,12 +154,17 @@ public final class LLM: Sendable {
         if let stray = prompt.first(where: { $0 < 0 || $0 >= vocabularySize }) {
             throw LLMError(.invalidRequest, "prompt token \(stray) is outside of the vocabulary, 0..<\(vocabularySize)")
         }
-        let limit = try tokenLimit(promptCount: prompt.count, maxTokens: params.maxTokens, minTokens: params.minTokens)
+        let limit = try tokenLimit(
+            promptCount: prompt.count, maxTokens: params.maxTokens, minTokens: params.minTokens,
+            isDefault: request.params == nil)
         return Prepared(text: text, prompt: prompt, params: params, tokenLimit: limit)
     }
 
     /// The length at which the request ends. The KV of its last token is never written, so it needs no slot.
-    private func tokenLimit(promptCount: Int, maxTokens: Int?, minTokens: Int) throws(LLMError) -> Int {
+    /// A max_tokens that the caller did not name shrinks to what fits.
+    private func tokenLimit(
+        promptCount: Int, maxTokens: Int?, minTokens: Int, isDefault: Bool
+    ) throws(LLMError) -> Int {
         guard promptCount < maxModelLength else {
             throw LLMError(
                 .invalidRequest,
@@ -172,14 +177,15 @@ public final class LLM: Sendable {
                 .invalidRequest,
                 "the prompt has \(promptCount) tokens; the KV cache holds \(kvTokenCapacity) (kv-cache-memory-bytes)")
         }
-        let wanted = maxTokens ?? (capacity - promptCount)
+        let room = capacity - promptCount
+        let wanted = isDefault ? min(maxTokens ?? room, room) : maxTokens ?? room
         guard wanted <= maxModelLength - promptCount else {
             throw LLMError(
                 .invalidRequest,
                 "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed max-model-len \(maxModelLength); max_tokens can be \(maxModelLength - promptCount) at most"
             )
         }
-        guard wanted <= capacity - promptCount else {
+        guard wanted <= room else {
             throw LLMError(
                 .invalidRequest,
                 "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed the KV cache of \(kvTokenCapacity) tokens; lower max_tokens or raise kv-cache-memory-bytes"
