@@ -110,7 +110,7 @@ package struct ModelLoader: Sendable {
 
     // MARK: - What the configuration leaves open
 
-    private func dataType(of model: ModelConfig) -> swiftlet_dtype {
+    func dataType(of model: ModelConfig) -> swiftlet_dtype {
         switch config.dtype {
         case .float32: SWIFTLET_FLOAT32
         case .bfloat16: SWIFTLET_BFLOAT16
@@ -118,7 +118,7 @@ package struct ModelLoader: Sendable {
         }
     }
 
-    private func maxModelLength(of model: ModelConfig) throws(LLMError) -> Int {
+    func maxModelLength(of model: ModelConfig) throws(LLMError) -> Int {
         guard let wanted = config.maxModelLength else { return model.maximumLength }
         guard wanted <= model.maximumLength else {
             throw LLMError(
@@ -128,7 +128,7 @@ package struct ModelLoader: Sendable {
         return wanted
     }
 
-    private func maxBatchedTokens(_ maxModelLength: Int) throws(LLMError) -> Int {
+    func maxBatchedTokens(_ maxModelLength: Int) throws(LLMError) -> Int {
         if config.enableChunkedPrefill { return config.maxBatchedTokens ?? 512 }
         let tokens = config.maxBatchedTokens ?? max(512, maxModelLength)
         guard tokens >= maxModelLength else {
@@ -140,7 +140,7 @@ package struct ModelLoader: Sendable {
         return tokens
     }
 
-    private func loadTokenizer(_ files: ModelFiles) throws(LLMError) -> Tokenizer? {
+    func loadTokenizer(_ files: ModelFiles) throws(LLMError) -> Tokenizer? {
         do {
             if let path = tokenizerPath {
                 let isFile = Platform.kind(of: path) == .regular
