@@ -63,10 +63,10 @@ public struct ModelInfo: Sendable, Hashable {
         let files = if let model { try ModelFiles(directory: model) } else { ModelLoader.demoModel }
         let shape = try files.config()
         let length = try loader.maxModelLength(of: shape)
-        let plan = MemoryPlan(
-            config: shape, engine: config, dtype: loader.dataType(of: shape), maxModelLength: length,
-            maxBatchedTokens: try loader.maxBatchedTokens(length))
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
+        let plan = MemoryPlan(
+            config: shape, engine: config, dtype: loader.dataType(of: shape, checkpoint), maxModelLength: length,
+            maxBatchedTokens: try loader.maxBatchedTokens(length))
         let counter = WeightCounter()
         _ = try WeightLoader(
             config: shape, backend: counter, source: checkpoint.map { .checkpoint($0) } ?? .random(seed: 0)

@@ -52,7 +52,6 @@ package final class WeightCounter: Backend {
         _ queries: Int, _ batch: Batch, cache: Int, queryHeads: Int, scale: Float, window: Int?, into out: Int
     ) { unreachable() }
     package func hostRow(_ buffer: Int, _ row: Int) -> UnsafeMutablePointer<Float> { unreachable() }
-    package func argmax(_ row: UnsafePointer<Float>, count: Int) -> Int { unreachable() }
     package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float { unreachable() }
     package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int { unreachable() }
     package func top(
