@@ -1,6 +1,6 @@
 // ModelInfo: what a model is and what of it fits into this machine's memory, without loading its weights.
 // It runs the loader's own checks, so a model that has a ModelInfo is one that LLM can load, memory permitting.
-// Invariant: every number is the one that loading with the same configuration would use.
+// Invariant: what fits is computed by the plan that loading with the same configuration would follow.
 
 import CSwiftletKernels
 import Logging
@@ -28,7 +28,7 @@ public struct ModelInfo: Sendable, Hashable {
     public var keyValueHeadCount: Int
     public var headDimension: Int
     public var hasTokenizer: Bool
-    /// Bytes of KV cache that one token takes in all layers.
+    /// Bytes of the keys and values of one token in all layers.
     public var kvBytesPerToken: Int
     /// Longest prompt plus output in tokens.
     public var maxModelLength: Int
@@ -88,7 +88,9 @@ public struct ModelInfo: Sendable, Hashable {
         keyValueHeadCount = shape.keyValueHeadCount
         headDimension = shape.headDimension
         hasTokenizer = try loader.loadTokenizer(files) != nil
-        kvBytesPerToken = plan.blockBytes / config.blockSize
+        // What a block pads its tokens with is left out.
+        let elementBytes = plan.dtype == SWIFTLET_BFLOAT16 ? 2 : 4
+        kvBytesPerToken = 2 * shape.layerCount * shape.keyValueWidth * elementBytes
         maxModelLength = length
         fit = Platform.availableMemory().map { Fit(plan, available: $0) }
     }

@@ -1,5 +1,6 @@
 // `swiftlet info`: what it knows of a model without loading it, its two forms, and models that can't be run.
 
+import ArgumentParser
 import Swiftlet
 import SwiftletCommand
 import SwiftletJSON
