@@ -46,6 +46,11 @@ public struct EngineConfig: Sendable, Hashable {
     public var enablePrefixCaching: Bool
     /// Split long prompts over steps (`enable_chunked_prefill`). Default on.
     public var enableChunkedPrefill: Bool
+    /// Put decodes and prefills into one step. Default on; off, a step with new prompts has no decodes, as in engines
+    /// without mixed batches.
+    public var enableMixedBatches: Bool
+    /// A file that gets a Chrome trace of every step. Default: none.
+    public var traceFile: String?
     /// Threads that compute, the engine's own included. Default: the cores this process may use.
     public var threads: Int?
     /// Bind threads to cores. Default off.
@@ -66,7 +71,8 @@ public struct EngineConfig: Sendable, Hashable {
     public init(
         dtype: DataType = .automatic, maxModelLength: Int? = nil, maxSequences: Int = 256,
         maxBatchedTokens: Int? = nil, blockSize: Int = 64, kvCache: KVCacheSize = .automatic,
-        enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true, threads: Int? = nil,
+        enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,
+        enableMixedBatches: Bool = true, traceFile: String? = nil, threads: Int? = nil,
         pinThreads: Bool = false, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
         maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20, useGenerationConfig: Bool = true
     ) {
@@ -78,6 +84,8 @@ public struct EngineConfig: Sendable, Hashable {
         self.kvCache = kvCache
         self.enablePrefixCaching = enablePrefixCaching
         self.enableChunkedPrefill = enableChunkedPrefill
+        self.enableMixedBatches = enableMixedBatches
+        self.traceFile = traceFile
         self.threads = threads
         self.pinThreads = pinThreads
         self.cpuLevel = cpuLevel

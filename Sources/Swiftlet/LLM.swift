@@ -44,10 +44,17 @@ public final class LLM: Sendable {
     ) async throws {
         try config.validate()
         let mailbox = Mailbox()
-        let loaded = try await EngineThread.start(mailbox, maxQueuedRequests: config.maxQueuedRequests) {
-            () throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) in
-            try ModelLoader(model: model, tokenizerPath: tokenizer, config: config, logger: logger).load()
-        }
+        let loader = ModelLoader(model: model, tokenizerPath: tokenizer, config: config, logger: logger)
+        let loaded =
+            if let path = config.traceFile {
+                try await EngineThread.start(mailbox, maxQueuedRequests: config.maxQueuedRequests) {
+                    () throws(LLMError) in try loader.loadTraced(to: path)
+                }
+            } else {
+                try await EngineThread.start(mailbox, maxQueuedRequests: config.maxQueuedRequests) {
+                    () throws(LLMError) in try loader.load()
+                }
+            }
         self.mailbox = mailbox
         self.config = config
         self.tokenizer = loaded.tokenizer

@@ -15,8 +15,8 @@ package import SwiftletJSON
 package struct BenchCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure throughput or latency.",
-        subcommands: [BenchThroughputCommand.self, BenchLatencyCommand.self])
+        abstract: "Measure throughput, latency, or what each optimisation is worth.",
+        subcommands: [BenchThroughputCommand.self, BenchLatencyCommand.self, BenchAblationCommand.self])
 
     package init() {}
 }

@@ -48,6 +48,12 @@ package struct EngineOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Split long prompts over steps.")
     package var enableChunkedPrefill = true
 
+    @Flag(inversion: .prefixedNo, help: "Put decodes and prefills into one step.")
+    package var enableMixedBatches = true
+
+    @Option(help: ArgumentHelp("Write a Chrome trace of every step (for ui.perfetto.dev).", valueName: "file"))
+    package var trace: String?
+
     @Option(help: "Seed of every request that names none, so that a run can be repeated.")
     package var seed: UInt64?
 
@@ -98,6 +104,8 @@ package struct EngineOptions: ParsableArguments {
         if let numGpuBlocksOverride { config.kvCache = .blocks(numGpuBlocksOverride) }
         config.enablePrefixCaching = enablePrefixCaching
         config.enableChunkedPrefill = enableChunkedPrefill
+        config.enableMixedBatches = enableMixedBatches
+        config.traceFile = trace
         config.seed = seed
         config.useGenerationConfig = generationConfig == .auto
         config.maxLogprobs = maxLogprobs ?? config.maxLogprobs

@@ -29,8 +29,8 @@ struct OptionsTests {
             """
             -m dir --tokenizer tok --dtype bfloat16 --load-format dummy --max-model-len 4K --max-num-seqs 3 \
             --max-num-batched-tokens 100 --block-size 32 --kv-cache-memory-bytes 1.5G --no-enable-prefix-caching \
-            --no-enable-chunked-prefill --seed 18446744073709551615 --generation-config vllm --max-logprobs 7 \
-            --threads 2 --cpu-level avx2 --max-queued-requests 9 --log-level debug --quiet x
+            --no-enable-chunked-prefill --no-enable-mixed-batches --trace t.json --seed 18446744073709551615 \
+            --generation-config vllm --max-logprobs 7 --threads 2 --cpu-level avx2 --max-queued-requests 9 --log-level debug --quiet x
             """)
         #expect(command.engine.model == "dir")
         #expect(command.engine.tokenizer == "tok")
@@ -40,7 +40,8 @@ struct OptionsTests {
             command.engine.config
                 == EngineConfig(
                     dtype: .bfloat16, maxModelLength: 4096, maxSequences: 3, maxBatchedTokens: 100, blockSize: 32,
-                    kvCache: .bytes(3 << 29), enablePrefixCaching: false, enableChunkedPrefill: false, threads: 2,
+                    kvCache: .bytes(3 << 29), enablePrefixCaching: false, enableChunkedPrefill: false,
+                    enableMixedBatches: false, traceFile: "t.json", threads: 2,
                     cpuLevel: "avx2", seed: .max, loadFormat: .dummy, maxQueuedRequests: 9, maxLogprobs: 7,
                     useGenerationConfig: false))
         #expect(try parse("--num-gpu-blocks-override 12 x").engine.config.kvCache == .blocks(12))
@@ -115,7 +116,7 @@ struct OptionsTests {
             --ignore-eos --logit-bias --allowed-token-ids -n, --logprobs --prompt-logprobs --no-skip-special-tokens \
             -m, --model --tokenizer --dtype --load-format --max-model-len --max-num-seqs --max-num-batched-tokens \
             --block-size --kv-cache-memory-bytes --num-gpu-blocks-override --enable-prefix-caching \
-            --no-enable-prefix-caching --enable-chunked-prefill --no-enable-chunked-prefill --seed \
+            --no-enable-prefix-caching --enable-chunked-prefill --no-enable-chunked-prefill --enable-mixed-batches --no-enable-mixed-batches --trace --seed \
             --generation-config --max-logprobs --threads --cpu-level --max-queued-requests --log-level --quiet --version
             """
         for name in names.split(separator: " ") {

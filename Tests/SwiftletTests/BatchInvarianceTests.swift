@@ -113,6 +113,7 @@ struct BatchInvarianceTests {
             maxBatchedTokens: isChunked ? generator.element(of: [1, 3, 7, 16, 33, 64, 100, 512]) : nil,
             blockSize: blockSize, kvCache: .blocks(smallest * generator.element(of: [1, 2, 2, 3, 20])),
             enablePrefixCaching: generator.chance(0.75), enableChunkedPrefill: isChunked,
+            enableMixedBatches: generator.chance(0.8),
             threads: generator.int(1...3), cpuLevel: level, seed: 1, loadFormat: .dummy)
     }
 

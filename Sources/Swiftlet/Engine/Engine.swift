@@ -61,6 +61,8 @@ package final class Engine<B: Backend> {
     private let batch: Batch
     private let tokenizer: Tokenizer?
     private let eosTokenIDs: Set<TokenID>
+    /// Only of an engine that is traced.
+    private let recorder: TraceRecorder?
     private let sampled: UnsafeMutablePointer<TokenID>  // [maxSequences]
     /// Sequences that got a token in this step and wait for deliver().
     private var produced: [SequenceState] = []
@@ -69,13 +71,15 @@ package final class Engine<B: Backend> {
     private var nextSequenceID = 0
 
     package init(
-        scheduler: Scheduler, runner: ModelRunner<B>, batch: Batch, tokenizer: Tokenizer?, eosTokenIDs: Set<TokenID>
+        scheduler: Scheduler, runner: ModelRunner<B>, batch: Batch, tokenizer: Tokenizer?, eosTokenIDs: Set<TokenID>,
+        recorder: TraceRecorder? = nil
     ) {
         self.scheduler = scheduler
         self.runner = runner
         self.batch = batch
         self.tokenizer = tokenizer
         self.eosTokenIDs = eosTokenIDs
+        self.recorder = recorder
         sampled = .allocate(capacity: scheduler.maxSequences)
         sampled.initialize(repeating: 0, count: scheduler.maxSequences)
         produced.reserveCapacity(scheduler.maxSequences)
@@ -143,7 +147,10 @@ package final class Engine<B: Backend> {
     package func step() -> Bool {
         let start = Platform.monotonicSeconds()
         guard compute() else { return false }
+        let computed = recorder?.now ?? 0
         deliver()
+        recorder?.record("detokenise and deliver", from: computed, rows: produced.count)
+        recorder?.record(statistics, batchTokens: batch.tokenCount)
         statistics.stepSeconds += Platform.monotonicSeconds() - start
         return true
     }
@@ -151,10 +158,14 @@ package final class Engine<B: Backend> {
     /// Schedule, forward, sample, bookkeeping.
     package func compute() -> Bool {
         produced.removeAll(keepingCapacity: true)
+        let start = recorder?.now ?? 0
         let sequences = scheduler.schedule()
         guard !sequences.isEmpty else { return false }
         batch.fill(sequences)
+        recorder?.record("schedule", from: start, rows: sequences.count)
+        let scheduled = recorder?.now ?? 0
         runner.run(batch, sequences, into: sampled)
+        recorder?.record("forward and sample", from: scheduled, rows: batch.tokenCount)
         for (index, sequence) in sequences.enumerated() {
             let isDecode = sequence.scheduledTokenCount == 1 && sequence.outputTokenCount > 0
             if !isDecode { statistics.prefillTokens += sequence.scheduledTokenCount }

@@ -10,6 +10,7 @@ package final class Scheduler {
     package let maxSequences: Int
     package let maxBatchedTokens: Int
     package let isChunkedPrefillEnabled: Bool
+    package let isMixingEnabled: Bool
 
     package private(set) var waiting: Deque<SequenceState> = []
     package private(set) var running: [SequenceState] = []
@@ -21,13 +22,15 @@ package final class Scheduler {
     package private(set) var waitingRequestCount = 0
 
     package init(
-        blocks: BlockManager, maxSequences: Int, maxBatchedTokens: Int, isChunkedPrefillEnabled: Bool = true
+        blocks: BlockManager, maxSequences: Int, maxBatchedTokens: Int, isChunkedPrefillEnabled: Bool = true,
+        isMixingEnabled: Bool = true
     ) {
         self.blocks = blocks
         // Each running sequence has a token in every step's budget and holds a block at least.
         self.maxSequences = min(maxSequences, maxBatchedTokens, blocks.blockCount)
         self.maxBatchedTokens = maxBatchedTokens
         self.isChunkedPrefillEnabled = isChunkedPrefillEnabled
+        self.isMixingEnabled = isMixingEnabled
         running.reserveCapacity(self.maxSequences)
         scheduled.reserveCapacity(self.maxSequences)
     }
@@ -47,13 +50,15 @@ package final class Scheduler {
         scheduled.removeAll(keepingCapacity: true)
         var budget = maxBatchedTokens
         let preemptionsBefore = preemptionCount
-        scheduleDecodes(&budget)
+        if isMixingEnabled { scheduleDecodes(&budget) }
         for sequence in running where sequence.pendingTokenCount > 1 && budget > 0 {
             // Its blocks are there since admission.
             schedule(sequence, &budget)
         }
         // Whoever was just preempted would be admitted again at once.
         if preemptionCount == preemptionsBefore { admitWaiting(&budget) }
+        if !isMixingEnabled && scheduled.isEmpty { scheduleDecodes(&budget) }
+        precondition(!scheduled.isEmpty || !hasWork, "a request was accepted that can never run")
         return scheduled
     }
 
@@ -124,6 +129,5 @@ package final class Scheduler {
             running.append(sequence)
             schedule(sequence, &budget)
         }
-        precondition(!scheduled.isEmpty || !hasWork, "a request was accepted that can never run")
     }
 }

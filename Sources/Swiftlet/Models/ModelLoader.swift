@@ -30,7 +30,17 @@ package struct ModelLoader: Sendable {
         self.logger = logger
     }
 
-    package func load() throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) {
+    package func load() throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) { try load(nil) { $0 } }
+
+    /// The same engine with the time of each of its operations recorded.
+    package func loadTraced(to path: String) throws(LLMError) -> (Engine<TracingBackend<CPUBackend>>, LoadedModel) {
+        let recorder = try TraceRecorder(path: path)
+        return try load(recorder) { TracingBackend($0, recorder) }
+    }
+
+    private func load<B: Backend>(
+        _ recorder: TraceRecorder?, wrap: (CPUBackend) -> B
+    ) throws(LLMError) -> (Engine<B>, LoadedModel) {
         let files = if let model { try ModelFiles(directory: model) } else { Self.demoModel }
         let modelConfig = try files.config()
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
@@ -42,24 +52,26 @@ package struct ModelLoader: Sendable {
         try plan.checkFits(available: Platform.availableMemory())
         let tokenizer = try loadTokenizer(files)
 
-        let backend = try CPUBackend(
+        let cpu = try CPUBackend(
             level: config.cpuLevel, threads: config.threads ?? Platform.processorCount(), isPinned: config.pinThreads,
             dtype: dtype)
-        let source: WeightLoader<CPUBackend>.Source =
+        let backend = wrap(cpu)
+        let source: WeightLoader<B>.Source =
             if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
         let weights = try WeightLoader(config: modelConfig, backend: backend, source: source)
             .load(positions: maxModelLength)
         let blockCount = try plan.blockCount(available: Platform.availableMemory())
         var eosTokenIDs = Set(modelConfig.eosTokenIDs.map { TokenID($0) })
         if let text = modelConfig.tokenizerEOSToken, let id = tokenizer?.id(of: text) { eosTokenIDs.insert(id) }
-        let engine = try makeEngine(modelConfig, plan, backend, weights, blockCount, tokenizer, eosTokenIDs)
+        let engine = try makeEngine(
+            modelConfig, plan, backend, weights, blockCount, tokenizer, eosTokenIDs, recorder)
 
-        warnAboutSlowPaths(backend)
+        warnAboutSlowPaths(cpu)
         let loaded = LoadedModel(
             tokenizer: tokenizer, defaultSamplingParams: defaultSamplingParams(modelConfig),
             maxModelLength: maxModelLength, vocabularySize: modelConfig.vocabularySize,
             kvTokenCapacity: blockCount * config.blockSize, eosTokenIDs: eosTokenIDs,
-            summary: summary(modelConfig, plan, backend, blockCount))
+            summary: summary(modelConfig, plan, cpu, blockCount))
         return (engine, loaded)
     }
 
@@ -79,12 +91,11 @@ package struct ModelLoader: Sendable {
         return ModelFiles(name: "the demo model", embedded: files)
     }
 
-    private func makeEngine(
-        _ modelConfig: ModelConfig, _ plan: MemoryPlan, _ backend: CPUBackend,
-        _ weights: DecoderModel<CPUBackend>.Weights, _ blockCount: Int, _ tokenizer: Tokenizer?,
-        _ eosTokenIDs: Set<TokenID>
-    ) throws(LLMError) -> Engine<CPUBackend> {
-        var caches: [CPUCache] = []
+    private func makeEngine<B: Backend>(
+        _ modelConfig: ModelConfig, _ plan: MemoryPlan, _ backend: B, _ weights: DecoderModel<B>.Weights,
+        _ blockCount: Int, _ tokenizer: Tokenizer?, _ eosTokenIDs: Set<TokenID>, _ recorder: TraceRecorder?
+    ) throws(LLMError) -> Engine<B> {
+        var caches: [B.Cache] = []
         for _ in 0..<modelConfig.layerCount {
             caches.append(
                 try backend.makeCache(
@@ -95,8 +106,8 @@ package struct ModelLoader: Sendable {
             blocks: BlockManager(
                 blockCount: blockCount, blockSize: config.blockSize, isPrefixCacheEnabled: config.enablePrefixCaching),
             maxSequences: config.maxSequences, maxBatchedTokens: plan.maxBatchedTokens,
-            isChunkedPrefillEnabled: config.enableChunkedPrefill)
-        let maxLogitRows = min(ModelRunner<CPUBackend>.maxLogitRows, plan.maxBatchedTokens)
+            isChunkedPrefillEnabled: config.enableChunkedPrefill, isMixingEnabled: config.enableMixedBatches)
+        let maxLogitRows = min(ModelRunner<B>.maxLogitRows, plan.maxBatchedTokens)
         let decoder = try DecoderModel(
             config: modelConfig, backend: backend, weights: weights, caches: caches, maxTokens: plan.maxBatchedTokens,
             maxLogitRows: maxLogitRows)
@@ -108,7 +119,7 @@ package struct ModelLoader: Sendable {
             batch: Batch(
                 maxTokens: plan.maxBatchedTokens, maxSequences: scheduler.maxSequences,
                 maxBlocksPerSequence: min(plan.blocksPerContext, blockCount)),
-            tokenizer: tokenizer, eosTokenIDs: eosTokenIDs)
+            tokenizer: tokenizer, eosTokenIDs: eosTokenIDs, recorder: recorder)
     }
 
     // MARK: - What the configuration leaves open

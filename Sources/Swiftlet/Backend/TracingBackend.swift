@@ -1,0 +1,132 @@
+// TracingBackend: another backend, with the time of each operation recorded. The engine is generic over its backend,
+// so an engine that is not traced has nothing of this in it.
+//
+// Invariant: results are the wrapped backend's own.
+
+package final class TracingBackend<Base: Backend>: Backend {
+    package typealias Matrix = Base.Matrix
+    package typealias Vector = Base.Vector
+    package typealias Buffer = Base.Buffer
+    package typealias Cache = Base.Cache
+
+    private let base: Base
+    private let recorder: TraceRecorder
+
+    package init(_ base: Base, _ recorder: TraceRecorder) {
+        self.base = base
+        self.recorder = recorder
+    }
+
+    // MARK: - Load
+
+    package func makeMatrix(rows: Int, columns: Int, isGated: Bool) throws(LLMError) -> Matrix {
+        try base.makeMatrix(rows: rows, columns: columns, isGated: isGated)
+    }
+
+    package func load(
+        _ tensor: Checkpoint.Tensor, into matrix: Matrix, part: MatrixPart, firstRow: Int
+    ) throws(LLMError) {
+        try base.load(tensor, into: matrix, part: part, firstRow: firstRow)
+    }
+
+    package func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float) {
+        base.fillRandom(matrix, seed: seed, scale: scale)
+    }
+
+    package func makeVector(_ values: [Float]) throws(LLMError) -> Vector { try base.makeVector(values) }
+
+    package func makeVector(from tensors: [Checkpoint.Tensor]) throws(LLMError) -> Vector {
+        try base.makeVector(from: tensors)
+    }
+
+    package func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer {
+        try base.makeBuffer(rows: rows, columns: columns, type: type)
+    }
+
+    package func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) throws(LLMError) -> Cache
+    {
+        try base.makeCache(
+            blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim)
+    }
+
+    // MARK: - Forward
+
+    package func embed(_ batch: Batch, _ table: Matrix, into x: Buffer) {
+        let start = recorder.now
+        base.embed(batch, table, into: x)
+        recorder.record("embed", from: start, rows: batch.tokenCount)
+    }
+
+    package func rmsNorm(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, into out: Buffer) {
+        let start = recorder.now
+        base.rmsNorm(x, rows: rows, weight: weight, epsilon: epsilon, into: out)
+        recorder.record("rmsNorm", from: start, rows: rows)
+    }
+
+    package func rmsNorm(
+        _ x: Buffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: Vector, epsilon: Float,
+        into out: Buffer
+    ) {
+        let start = recorder.now
+        base.rmsNorm(x, gathering: indices, count: count, weight: weight, epsilon: epsilon, into: out)
+        recorder.record("rmsNorm", from: start, rows: count)
+    }
+
+    package func linear(
+        _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer
+    ) {
+        let start = recorder.now
+        base.linear(x, rows: rows, matrix, bias: bias, epilogue: epilogue, into: out)
+        switch epilogue {
+        case .store: recorder.record("linear", from: start, rows: rows)
+        case .add: recorder.record("linear + add", from: start, rows: rows)
+        case .gatedSiLU: recorder.record("linear + SiLU", from: start, rows: rows)
+        }
+    }
+
+    package func ropeAndStore(
+        _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
+        rope: Vector, rotaryDim: Int, into queries: Buffer, cache: Cache
+    ) {
+        let start = recorder.now
+        base.ropeAndStore(
+            qkv, batch, queryHeads: queryHeads, queryNorm: queryNorm, keyNorm: keyNorm, epsilon: epsilon, rope: rope,
+            rotaryDim: rotaryDim, into: queries, cache: cache)
+        recorder.record("ropeAndStore", from: start, rows: batch.tokenCount)
+    }
+
+    package func attention(
+        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, window: Int?,
+        into out: Buffer
+    ) {
+        let start = recorder.now
+        base.attention(
+            queries, batch, cache: cache, queryHeads: queryHeads, scale: scale, window: window, into: out)
+        recorder.record("attention", from: start, rows: batch.tokenCount)
+    }
+
+    // MARK: - Logits
+
+    package func hostRow(_ buffer: Buffer, _ row: Int) -> UnsafeMutablePointer<Float> { base.hostRow(buffer, row) }
+
+    package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float {
+        base.logSumExp(row, count: count)
+    }
+
+    package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int {
+        base.rank(of: value, in: row, count: count)
+    }
+
+    package func top(
+        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
+        values: UnsafeMutablePointer<Float>
+    ) {
+        base.top(k, of: row, count: count, ids: ids, values: values)
+    }
+
+    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) {
+        let start = recorder.now
+        base.sample(rows, count: count)
+        recorder.record("sample", from: start, rows: rows.count)
+    }
+}
