@@ -24,7 +24,7 @@ package final class Sampler<B: Backend> {
     private let topValues: UnsafeMutablePointer<Float>  // [maxLogprobs]
 
     package init(
-        backend: B, vocabularySize: Int, eosTokenIDs: [TokenID], maxRows: Int, maxLogprobs: Int
+        backend: B, vocabularySize: Int, eosTokenIDs: Set<TokenID>, maxRows: Int, maxLogprobs: Int
     ) throws(LLMError) {
         self.backend = backend
         self.vocabularySize = vocabularySize
