@@ -13,6 +13,14 @@ package struct ControlGroups: Sendable {
         self.root = root
     }
 
+    /// Bytes that the tightest group may have; nil: no limit.
+    package func memoryLimit() -> Int? {
+        groups(controller: "memory")
+            .compactMap { number($0.path + ($0.isUnified ? "/memory.max" : "/memory.limit_in_bytes")) }
+            .filter { $0 < 1 << 60 }
+            .min()
+    }
+
     /// Bytes that the tightest group has left, page cache that the kernel can drop counted as left; nil: no limit.
     package func availableMemory() -> Int? {
         groups(controller: "memory").compactMap { group in

@@ -95,8 +95,8 @@ package enum Platform {
     }
 
     /// What follows `label` on its line of a file of /proc.
-    private static func field(_ label: String, of path: String) -> String? {
-        guard let bytes = try? readFile(path, limit: 1 << 16) else { return nil }
+    static func field(_ label: String, of path: String) -> String? {
+        guard let bytes = try? readFile(path, limit: 1 << 22) else { return nil }
         let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(label) }
         return line.map { String($0.dropFirst(label.count).drop { $0 == " " || $0 == "\t" }) }
     }

@@ -85,6 +85,9 @@ final class RunningCommand {
     /// What standard output has so far.
     var output: String { folder.read("out") ?? "" }
 
+    /// What standard error has so far.
+    var errors: String { folder.read("err") ?? "" }
+
     func interrupt() { kill(process, SIGINT) }
 
     /// Waits for the end; after `seconds` the process is killed, which shows as 128 + SIGKILL.

@@ -113,7 +113,7 @@ package struct ModelLoader: Sendable {
 
     // MARK: - What the configuration leaves open
 
-    private func dataType(of model: ModelConfig, _ checkpoint: Checkpoint?) -> swiftlet_dtype {
+    func dataType(of model: ModelConfig, _ checkpoint: Checkpoint?) -> swiftlet_dtype {
         switch config.dtype {
         case .float32: return SWIFTLET_FLOAT32
         case .bfloat16: return SWIFTLET_BFLOAT16
@@ -126,7 +126,7 @@ package struct ModelLoader: Sendable {
         }
     }
 
-    private func maxModelLength(of model: ModelConfig) throws(LLMError) -> Int {
+    func maxModelLength(of model: ModelConfig) throws(LLMError) -> Int {
         guard let wanted = config.maxModelLength else { return model.maximumLength }
         guard wanted <= model.maximumLength else {
             throw LLMError(
@@ -136,7 +136,7 @@ package struct ModelLoader: Sendable {
         return wanted
     }
 
-    private func maxBatchedTokens(_ maxModelLength: Int) throws(LLMError) -> Int {
+    func maxBatchedTokens(_ maxModelLength: Int) throws(LLMError) -> Int {
         if config.enableChunkedPrefill { return config.maxBatchedTokens ?? 512 }
         let tokens = config.maxBatchedTokens ?? max(512, maxModelLength)
         guard tokens >= maxModelLength else {
@@ -148,7 +148,7 @@ package struct ModelLoader: Sendable {
         return tokens
     }
 
-    private func loadTokenizer(_ files: ModelFiles) throws(LLMError) -> Tokenizer? {
+    func loadTokenizer(_ files: ModelFiles) throws(LLMError) -> Tokenizer? {
         do {
             if let path = tokenizerPath {
                 let isFile = Platform.kind(of: path) == .regular

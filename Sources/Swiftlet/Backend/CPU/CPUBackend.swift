@@ -43,6 +43,9 @@ package final class CPUBackend: Backend {
             .filter { swiftlet_level_supported($0) }
     }
 
+    /// Their names.
+    static var supportedLevelNames: [String] { supportedLevels.map { String(cString: swiftlet_level_name($0)) } }
+
     private static func level(named name: String?) throws(LLMError) -> swiftlet_level {
         guard let name else { return supportedLevels[0] }
         for level in supportedLevels where String(cString: swiftlet_level_name(level)) == name { return level }

@@ -1,0 +1,117 @@
+// ModelInfo: what a model is and what of it fits into this machine's memory, without loading its weights.
+// It runs the loader's own checks, so a model that has a ModelInfo is one that LLM can load, memory permitting.
+// Invariant: what fits is computed by the plan that loading with the same configuration would follow.
+
+import CSwiftletKernels
+import Logging
+
+/// A model in a folder, described without loading it.
+public struct ModelInfo: Sendable, Hashable {
+    /// The folder, or what the model inside this library is called.
+    public var name: String
+    /// The class that the model's config.json names, such as `Qwen3ForCausalLM`.
+    public var architecture: String
+    public var parameterCount: Int
+    /// The type that the folder's config.json names.
+    public var checkpointType: String?
+    /// Bytes of the tensors in the folder; nil for random weights.
+    public var checkpointBytes: Int?
+    /// The type it runs in: `bfloat16` or `float32`.
+    public var dataType: String
+    /// Bytes of the weights in memory.
+    public var weightBytes: Int
+    public var vocabularySize: Int
+    public var hiddenSize: Int
+    public var intermediateSize: Int
+    public var layerCount: Int
+    public var queryHeadCount: Int
+    public var keyValueHeadCount: Int
+    public var headDimension: Int
+    public var hasTokenizer: Bool
+    /// Bytes of the keys and values of one token in all layers.
+    public var kvBytesPerToken: Int
+    /// Longest prompt plus output in tokens.
+    public var maxModelLength: Int
+    /// What fits into the memory that is free now; nil where the system does not say how much that is.
+    public var fit: Fit?
+
+    /// What fits into memory.
+    public struct Fit: Sendable, Hashable {
+        /// The longest context that one sequence could have, at most ``ModelInfo/maxModelLength``.
+        public var longestContext: Int
+        /// Tokens that the KV cache would hold; 0 when the engine would refuse to start.
+        public var kvTokenCapacity: Int
+        /// How many sequences of ``ModelInfo/maxModelLength`` that is.
+        public var fullContexts: Int
+        /// Why the engine would refuse to start; nil when it would start.
+        public var shortage: String?
+    }
+
+    /// Looks at a model.
+    ///
+    /// - Parameters:
+    ///   - model: A Hugging Face directory; nil is the demo model inside this library.
+    ///   - tokenizer: A directory or `tokenizer.json` to use instead of the model's own.
+    ///   - config: What it would be loaded with.
+    /// - Throws: ``LLMError``, the one that loading would throw for anything but a lack of memory.
+    public init(
+        _ model: String? = nil, tokenizer: String? = nil, config: EngineConfig = EngineConfig()
+    ) throws(LLMError) {
+        try config.validate()
+        let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
+        let loader = ModelLoader(model: model, tokenizerPath: tokenizer, config: config, logger: silent)
+        let files = if let model { try ModelFiles(directory: model) } else { ModelLoader.demoModel }
+        let shape = try files.config()
+        let length = try loader.maxModelLength(of: shape)
+        let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
+        let plan = MemoryPlan(
+            config: shape, engine: config, dtype: loader.dataType(of: shape, checkpoint), maxModelLength: length,
+            maxBatchedTokens: try loader.maxBatchedTokens(length))
+        let counter = WeightCounter()
+        _ = try WeightLoader(
+            config: shape, backend: counter, source: checkpoint.map { .checkpoint($0) } ?? .random(seed: 0)
+        ).load(positions: 1)
+
+        name = files.name
+        architecture = shape.family.architecture
+        // The loader also made the rotary table of one position, which is no parameter.
+        parameterCount = counter.parameterCount - shape.headDimension
+        checkpointType = shape.checkpointDtype
+        checkpointBytes = checkpoint?.byteCount
+        dataType = plan.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
+        weightBytes = plan.weightBytes
+        vocabularySize = shape.vocabularySize
+        hiddenSize = shape.hiddenSize
+        intermediateSize = shape.intermediateSize
+        layerCount = shape.layerCount
+        queryHeadCount = shape.queryHeadCount
+        keyValueHeadCount = shape.keyValueHeadCount
+        headDimension = shape.headDimension
+        hasTokenizer = try loader.loadTokenizer(files) != nil
+        // What a block pads its tokens with is left out.
+        let elementBytes = plan.dtype == SWIFTLET_BFLOAT16 ? 2 : 4
+        kvBytesPerToken = 2 * shape.layerCount * shape.keyValueWidth * elementBytes
+        maxModelLength = length
+        fit = Platform.availableMemory().map { Fit(plan, available: $0) }
+    }
+}
+
+extension ModelInfo.Fit {
+    /// What the engine would find with this many bytes free before it loads.
+    init(_ plan: MemoryPlan, available: Int) {
+        let left = max(0, available - plan.weightBytes)
+        let room = max(0, left - plan.workspaceBytes) / plan.blockBytes
+        let (tokens, overflow) = room.multipliedReportingOverflow(by: plan.engine.blockSize)
+        longestContext = overflow ? plan.maxModelLength : min(plan.maxModelLength, tokens)
+        kvTokenCapacity = 0
+        fullContexts = 0
+        do {
+            try plan.checkFits(available: available)
+            let blocks = try plan.blockCount(available: left)
+            kvTokenCapacity = blocks * plan.engine.blockSize
+            fullContexts = blocks / plan.blocksPerContext
+        } catch {
+            shortage = error.message
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// WeightCounter: a backend that keeps nothing and counts. WeightLoader over it makes every check of a real load
+// (names, shapes, types, nothing left over) and says how many parameters there are, without reading a weight.
+// Used by ModelInfo only.
+// Invariant: it is never given to a model that runs; the operations of a step are out of its reach.
+
+package final class WeightCounter: Backend {
+    /// Elements of what would have been loaded.
+    package private(set) var parameterCount = 0
+
+    package init() {}
+
+    package func makeMatrix(rows: Int, columns: Int, isGated: Bool) -> Int {
+        parameterCount += rows * columns
+        return rows * columns
+    }
+
+    package func load(_ tensor: Checkpoint.Tensor, into matrix: Int, part: MatrixPart, firstRow: Int) {}
+    package func fillRandom(_ matrix: Int, seed: UInt64, scale: Float) {}
+
+    /// Norms and biases of random weights.
+    package func makeVector(_ values: [Float]) -> Int {
+        parameterCount += values.count
+        return values.count
+    }
+
+    package func makeVector(from tensors: [Checkpoint.Tensor]) -> Int {
+        let count = tensors.reduce(0) { $0 + $1.elementCount }
+        parameterCount += count
+        return count
+    }
+
+    package func makeBuffer(rows: Int, columns: Int, type: ElementType) -> Int { rows * columns }
+    package func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) -> Int { blockCount }
+
+    // MARK: - Never reached
+
+    private func unreachable() -> Never { preconditionFailure("a WeightCounter has no weights to compute with") }
+
+    package func embed(_ batch: Batch, _ table: Int, into x: Int) { unreachable() }
+    package func rmsNorm(_ x: Int, rows: Int, weight: Int, epsilon: Float, into out: Int) { unreachable() }
+    package func rmsNorm(
+        _ x: Int, gathering indices: UnsafePointer<Int32>, count: Int, weight: Int, epsilon: Float, into out: Int
+    ) { unreachable() }
+    package func linear(_ x: Int, rows: Int, _ matrix: Int, bias: Int?, epilogue: LinearEpilogue, into out: Int) {
+        unreachable()
+    }
+    package func ropeAndStore(
+        _ qkv: Int, _ batch: Batch, queryHeads: Int, queryNorm: Int?, keyNorm: Int?, epsilon: Float, rope: Int,
+        rotaryDim: Int, into queries: Int, cache: Int
+    ) { unreachable() }
+    package func attention(
+        _ queries: Int, _ batch: Batch, cache: Int, queryHeads: Int, scale: Float, window: Int?, into out: Int
+    ) { unreachable() }
+    package func hostRow(_ buffer: Int, _ row: Int) -> UnsafeMutablePointer<Float> { unreachable() }
+    package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float { unreachable() }
+    package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int { unreachable() }
+    package func top(
+        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
+        values: UnsafeMutablePointer<Float>
+    ) { unreachable() }
+    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) { unreachable() }
+}

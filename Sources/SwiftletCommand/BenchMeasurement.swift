@@ -1,0 +1,91 @@
+// BenchMeasurement: runs requests all at once and times them, as a client of the library sees it.
+// Invariant: the clock runs from before the first request is given to the engine until the last one has ended,
+// and every request has produced all the tokens that were asked for.
+
+package import Swiftlet
+
+package struct BenchMeasurement: Sendable {
+    /// Wall clock around everything.
+    package var seconds = 0.0
+    package var inputTokens = 0
+    package var outputTokens = 0
+    /// From the start to each request's first token, waiting for a place in the batch included.
+    package var firstTokenSeconds: [Double] = []
+    /// Of each request: the mean time from one token to the next one.
+    package var tokenSeconds: [Double] = []
+    /// What the engine counted meanwhile.
+    package var preemptions = 0
+    package var prefixCacheHits = 0
+    package var steps = 0
+
+    package init() {}
+
+    package var outputRate: Double { Double(outputTokens) / seconds }
+    package var totalRate: Double { Double(inputTokens + outputTokens) / seconds }
+    package var requestRate: Double { Double(firstTokenSeconds.count) / seconds }
+
+    private struct Times: Sendable {
+        var first = Duration.zero
+        var last = Duration.zero
+        var tokens = 0
+        var promptTokens = 0
+    }
+
+    /// Runs the requests together.
+    ///
+    /// - Throws: ``LLMError``; `CancellationError` when the task was cancelled.
+    package static func measure(_ requests: [Request], on llm: LLM) async throws -> BenchMeasurement {
+        let before = llm.statistics
+        let clock = ContinuousClock()
+        let start = clock.now
+        let streams = requests.map { llm.stream($0) }
+        var measurement = BenchMeasurement()
+        try await withThrowingTaskGroup(of: Times.self) { group in
+            for (stream, request) in zip(streams, requests) {
+                group.addTask { try await read(stream, from: start, expecting: request.params?.maxTokens) }
+            }
+            for try await times in group { measurement.add(times) }
+        }
+        measurement.seconds = (clock.now - start).inSeconds
+        let after = await statistics(of: llm, having: before.generatedTokens + measurement.outputTokens)
+        measurement.preemptions = after.preemptions - before.preemptions
+        measurement.prefixCacheHits = after.prefixCacheHits - before.prefixCacheHits
+        measurement.steps = after.steps - before.steps
+        return measurement
+    }
+
+    private static func read(
+        _ stream: TokenStream, from start: ContinuousClock.Instant, expecting expected: Int?
+    ) async throws -> Times {
+        let clock = ContinuousClock()
+        var times = Times()
+        for try await delta in stream where !delta.tokenIDs.isEmpty {
+            times.last = clock.now - start
+            if times.tokens == 0 { times.first = times.last }
+            times.tokens += delta.tokenIDs.count
+            times.promptTokens = delta.usage.promptTokens
+        }
+        try Task.checkCancellation()
+        guard expected == nil || times.tokens == expected else {
+            throw LLMError(.engineFailed, "a request ended after \(times.tokens) of \(expected ?? 0) tokens")
+        }
+        return times
+    }
+
+    private mutating func add(_ times: Times) {
+        inputTokens += times.promptTokens
+        outputTokens += times.tokens
+        firstTokenSeconds.append(times.first.inSeconds)
+        if times.tokens > 1 {
+            tokenSeconds.append((times.last - times.first).inSeconds / Double(times.tokens - 1))
+        }
+    }
+
+    /// The engine publishes a step's counts after its tokens: waits until the last step's are there.
+    private static func statistics(of llm: LLM, having tokens: Int) async -> EngineStatistics {
+        for _ in 0..<200 where llm.statistics.generatedTokens < tokens {
+            try? await Task.sleep(for: .milliseconds(1))
+        }
+        return llm.statistics
+    }
+}

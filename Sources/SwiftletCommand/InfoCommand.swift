@@ -1,0 +1,80 @@
+// `swiftlet info`: the machine and a model, as text to read or as JSON for a bug report.
+// No weights are loaded.
+// Invariant: the machine's part is always printed; the exit code is 1 when the model can't be run.
+
+package import ArgumentParser
+package import Swiftlet
+import SwiftletJSON
+
+package struct InfoCommand: ParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "info",
+        abstract: "Describe this machine and a model, for bug reports.",
+        discussion: """
+            Checks a model's files as loading would, without reading its weights, and says how long a context \
+            and how many of them fit into the memory that is free now.
+            """)
+
+    @Option(
+        name: [.long, .customShort("m")],
+        help: ArgumentHelp("Folder of a Hugging Face model (default: the built-in demo model).", valueName: "dir"))
+    package var model: String?
+
+    @Option(help: ArgumentHelp("Folder or tokenizer.json to use instead of the model's.", valueName: "path"))
+    package var tokenizer: String?
+
+    @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
+    package var dtype: EngineConfig.DataType = .automatic
+
+    @Option(help: "Where weights would come from; dummy needs no more than config.json.")
+    package var loadFormat: EngineConfig.LoadFormat = .automatic
+
+    @Option(help: ArgumentHelp("Longest prompt plus output (default: the model's limit).", valueName: "tokens"))
+    package var maxModelLen: Size?
+
+    @Option(help: ArgumentHelp("Most sequences in one step (default: 256).", valueName: "count"))
+    package var maxNumSeqs: Int?
+
+    @Flag(help: "Print JSON.")
+    package var json = false
+
+    package init() {}
+
+    package func validate() throws {
+        do {
+            try config.validate()
+        } catch {
+            throw ValidationError("--" + error.message)
+        }
+    }
+
+    /// What the model would be loaded with.
+    package var config: EngineConfig {
+        var config = EngineConfig(dtype: dtype, maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
+        config.maxSequences = maxNumSeqs ?? config.maxSequences
+        return config
+    }
+
+    package func run() throws {
+        let found: Result<ModelInfo, LLMError>
+        do {
+            found = .success(try ModelInfo(model, tokenizer: tokenizer, config: config))
+        } catch {
+            found = .failure(error)
+        }
+        let report = InfoReport(
+            version: SwiftletCommand.configuration.version, machine: MachineInfo(),
+            modelName: model ?? "the demo model", model: found)
+        if json {
+            var writer = JSONWriter()
+            report.write(to: &writer)
+            try File.standardOutput.write(writer.bytes)
+        } else {
+            try File.standardOutput.write(Array(report.text.utf8))
+        }
+        if case .failure(let error) = found {
+            Console.error(error.message)
+            throw ExitCode.failure
+        }
+    }
+}
