@@ -135,10 +135,10 @@ struct DocumentationTests {
                 continue
             }
             let arguments = words[(start + 1)...].prefix { !["|", ">", "&&"].contains($0) }
-            let subcommand = arguments.first.flatMap { $0.hasPrefix("-") ? nil : $0 }
-            let help = try Shell.run("swiftlet \(subcommand ?? "") --help").output
+            let subcommand = arguments.prefix { $0.contains(/^[a-z]+$/) }.joined(separator: " ")
+            let help = try Shell.run("swiftlet \(subcommand) --help").output
             let place = "\(document):\(command.line)"
-            #expect(help.contains("USAGE: swiftlet \(subcommand ?? "")"), "\(place): no \(subcommand ?? "")")
+            #expect(help.contains("USAGE: swiftlet \(subcommand)"), "\(place): no command \(subcommand)")
             var known = Set(help.split { !($0.isLetter || $0.isNumber || $0 == "-") }.map(String.init))
             known.insert("--generate-completion-script")  // ArgumentParser's own, not in the help
             for option in arguments where option.hasPrefix("-") {
