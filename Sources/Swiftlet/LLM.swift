@@ -25,6 +25,7 @@ public final class LLM: Sendable {
     public let kvTokenCapacity: Int
     /// One line: model, kernels, threads, KV cache.
     public let summary: String
+    private let eosTokenIDs: Set<TokenID>
     private let config: EngineConfig
     private let mailbox: Mailbox
     private let seeds: UInt64
@@ -55,6 +56,7 @@ public final class LLM: Sendable {
         vocabularySize = loaded.vocabularySize
         kvTokenCapacity = loaded.kvTokenCapacity
         summary = loaded.summary
+        eosTokenIDs = loaded.eosTokenIDs
         seeds = config.seed ?? .random(in: .min ... .max)
         logger.info("\(summary)")
     }
@@ -147,19 +149,27 @@ public final class LLM: Sendable {
             prompt = tokenizer.encode(string)
         case .tokens(let ids): prompt = ids
         }
-        if tokenizer == nil && !params.stop.isEmpty {
-            throw LLMError(.invalidRequest, "stop strings need a tokenizer, and this model has none")
-        }
         guard !prompt.isEmpty else { throw LLMError(.invalidRequest, "the prompt is empty; it needs a token at least") }
         if let stray = prompt.first(where: { $0 < 0 || $0 >= vocabularySize }) {
             throw LLMError(.invalidRequest, "prompt token \(stray) is outside of the vocabulary, 0..<\(vocabularySize)")
         }
-        let limit = try tokenLimit(promptCount: prompt.count, maxTokens: params.maxTokens, minTokens: params.minTokens)
+        if tokenizer == nil && !params.stop.isEmpty {
+            throw LLMError(.invalidRequest, "stop strings need a tokenizer, and this model has none")
+        }
+        if params.minTokens > 0, let allowed = params.allowedTokenIDs {
+            let ends = (params.ignoreEOS ? [] : eosTokenIDs).union(params.stopTokenIDs)
+            guard !ends.isSuperset(of: allowed) else {
+                throw LLMError(
+                    .invalidRequest, "allowed_token_ids has stop tokens only, and min_tokens forbids those at first")
+            }
+        }
+        let limit = try tokenLimit(
+            promptCount: prompt.count, params, shrinks: request.params == nil || request.shrinksMaxTokens)
         return Prepared(text: text, prompt: prompt, params: params, tokenLimit: limit)
     }
 
     /// The length at which the request ends. The KV of its last token is never written, so it needs no slot.
-    private func tokenLimit(promptCount: Int, maxTokens: Int?, minTokens: Int) throws(LLMError) -> Int {
+    private func tokenLimit(promptCount: Int, _ params: SamplingParams, shrinks: Bool) throws(LLMError) -> Int {
         guard promptCount < maxModelLength else {
             throw LLMError(
                 .invalidRequest,
@@ -172,21 +182,22 @@ public final class LLM: Sendable {
                 .invalidRequest,
                 "the prompt has \(promptCount) tokens; the KV cache holds \(kvTokenCapacity) (kv-cache-memory-bytes)")
         }
-        let wanted = maxTokens ?? (capacity - promptCount)
+        let room = capacity - promptCount
+        let wanted = shrinks ? min(params.maxTokens ?? room, room) : params.maxTokens ?? room
         guard wanted <= maxModelLength - promptCount else {
             throw LLMError(
                 .invalidRequest,
                 "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed max-model-len \(maxModelLength); max_tokens can be \(maxModelLength - promptCount) at most"
             )
         }
-        guard wanted <= capacity - promptCount else {
+        guard wanted <= room else {
             throw LLMError(
                 .invalidRequest,
                 "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed the KV cache of \(kvTokenCapacity) tokens; lower max_tokens or raise kv-cache-memory-bytes"
             )
         }
-        guard minTokens <= wanted else {
-            throw LLMError(.invalidRequest, "min_tokens is \(minTokens); the context has room for \(wanted)")
+        guard params.minTokens <= wanted else {
+            throw LLMError(.invalidRequest, "min_tokens is \(params.minTokens); the context has room for \(wanted)")
         }
         return promptCount + wanted
     }

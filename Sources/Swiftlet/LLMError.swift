@@ -8,7 +8,7 @@ public struct LLMError: Error, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Value: String {
             case invalidConfiguration, invalidModel, unsupportedModel, invalidRequest
-            case outOfMemory, inputOutput, queueFull, cancelled, engineFailed
+            case outOfMemory, inputOutput, queueFull, engineFailed
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
@@ -27,8 +27,6 @@ public struct LLMError: Error, Sendable, CustomStringConvertible {
         public static let inputOutput = Code(.inputOutput)
         /// `maxQueuedRequests` requests are waiting already.
         public static let queueFull = Code(.queueFull)
-        /// The request was aborted before it finished.
-        public static let cancelled = Code(.cancelled)
         /// The engine stopped: a device failed, or ``LLM/shutdown()`` was called.
         public static let engineFailed = Code(.engineFailed)
 

@@ -15,6 +15,8 @@ public struct Request: Sendable, Hashable {
     public var prompt: Prompt
     /// nil takes ``LLM/defaultSamplingParams``.
     public var params: SamplingParams?
+    /// `maxTokens` is a default that shrinks to what the context has left; one that a user named must fit.
+    package var shrinksMaxTokens = false
 
     public init(_ prompt: Prompt, _ params: SamplingParams? = nil) {
         self.prompt = prompt

@@ -60,7 +60,7 @@ extension SamplingParams: Codable {
         try read(.presencePenalty, into: &presencePenalty)
         try read(.frequencyPenalty, into: &frequencyPenalty)
         try read(.repetitionPenalty, into: &repetitionPenalty)
-        try readOptional(.seed, into: &seed)
+        try readSeed(fields)
         try readOptional(.maxTokens, into: &maxTokens)
         try read(.minTokens, into: &minTokens)
         try read(.includeStopStringInOutput, into: &includeStopStringInOutput)
@@ -75,14 +75,24 @@ extension SamplingParams: Codable {
         } else {
             try read(.stop, into: &stop)
         }
-        if let biases = try fields.decodeIfPresent([String: Float].self, forKey: .logitBias) {
+        if let biases = try fields.decodeIfPresent([String: Double].self, forKey: .logitBias) {
             logitBias = [:]
             for (key, bias) in biases {
                 guard let id = TokenID(key) else {
                     throw LLMError(.invalidRequest, "logit_bias has the key \"\(key)\"; keys must be token ids")
                 }
-                logitBias[id] = bias
+                logitBias[id] = Float(bias)
             }
+        }
+    }
+
+    /// As in vLLM, any integer is a seed, and -1 means none.
+    private mutating func readSeed(_ fields: KeyedDecodingContainer<Key>) throws {
+        guard fields.contains(.seed) else { return }
+        if let signed = try? fields.decodeIfPresent(Int64.self, forKey: .seed) {
+            seed = signed == -1 ? nil : UInt64(bitPattern: signed)
+        } else {
+            seed = try fields.decodeIfPresent(UInt64.self, forKey: .seed)
         }
     }
 

@@ -96,7 +96,7 @@ package struct BatchRun: Sendable {
 
     /// Whether an error is the engine's or the disk's and not the request's.
     private func endsRun(_ error: LLMError) -> Bool {
-        [.engineFailed, .inputOutput, .cancelled].contains(error.code)
+        [.engineFailed, .inputOutput].contains(error.code)
     }
 
     private func finish(

@@ -160,7 +160,8 @@ package struct GenerateCommand: AsyncParsableCommand {
             // Enough to keep the engine's batch full, and never more than it lets wait.
             window: min(4 * config.maxSequences, config.maxQueuedRequests ?? .max)
         ) { line in
-            let request = llm.prepare(line.request, shrinksMaxTokens: shrinks && !line.namesMaxTokens)
+            var request = line.request
+            request.shrinksMaxTokens = shrinks && !line.namesMaxTokens
             return try await llm.stream(request).collect()
         }
     }

@@ -100,7 +100,8 @@ package final class OrderedOutput: Sendable {
             File.remove(ordered)
             throw error
         }
-        try File(File.directory(of: path), .read).synchronize()
+        // OUT is in place; that the directory can't be synchronised (some file systems refuse) takes nothing away.
+        try? File(File.directory(of: path), .read).synchronize()
         File.remove(partialPath)
     }
 

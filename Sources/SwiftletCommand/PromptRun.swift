@@ -69,7 +69,8 @@ package struct PromptRun: Sendable {
         // After Ctrl-C what waits for its turn stays unprinted.
         defer { if !Task.isCancelled { for section in sections { try? printer.finish(section) } } }
         do {
-            let request = llm.prepare(Request(.text(prompts[index]), params), shrinksMaxTokens: shrinksMaxTokens)
+            var request = Request(.text(prompts[index]), params)
+            request.shrinksMaxTokens = shrinksMaxTokens
             return try await print(llm.stream(request), sections.lowerBound, since: start)
         } catch let error as LLMError where error.code != .engineFailed && error.code != .inputOutput {
             if Task.isCancelled { throw CancellationError() }
@@ -122,22 +123,5 @@ package struct PromptRun: Sendable {
         line += ", prefill \(Format.rate(computed, last.inSeconds))"
         if decoded > 0 { line += ", decode \(Format.rate(decoded, (total.end - first).inSeconds))" }
         return line
-    }
-}
-
-extension LLM {
-    /// A request whose `maxTokens`, when nobody chose it, fits what the context and the KV cache have left.
-    func prepare(_ request: Request, shrinksMaxTokens: Bool) -> Request {
-        guard shrinksMaxTokens, var params = request.params, let wanted = params.maxTokens else { return request }
-        let ids: [TokenID]
-        switch request.prompt {
-        case .tokens(let given): ids = given
-        case .text(let text):
-            guard let tokenizer else { return request }
-            ids = tokenizer.encode(text)
-        }
-        let left = min(maxModelLength, kvTokenCapacity + 1) - ids.count
-        params.maxTokens = max(1, params.minTokens, min(wanted, left))
-        return Request(.tokens(ids), params)
     }
 }

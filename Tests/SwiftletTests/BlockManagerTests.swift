@@ -22,8 +22,7 @@ struct BlockManagerTests {
         func admit(_ prompt: [TokenID], params: SamplingParams = .greedy) -> SequenceState? {
             lastID += 1
             let sequence = SequenceState(
-                id: lastID, prompt: prompt, params: params, tokenLimit: prompt.count + 64,
-                blockSize: blocks.blockSize)
+                id: lastID, prompt: prompt, params: params, tokenLimit: prompt.count + 64)
             guard blocks.admit(sequence) else {
                 #expect(sequence.blockTable.isEmpty && sequence.prefixIdentity == 0 && sequence.cachedTokenCount == 0)
                 check()

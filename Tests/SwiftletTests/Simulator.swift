@@ -88,7 +88,7 @@ final class Simulator {
         let choices = (0..<request.choiceCount).map { choice in
             SequenceState(
                 id: index * 64 + choice, prompt: request.prompt, params: request.params, choiceIndex: choice,
-                seed: request.seed, tokenLimit: request.tokenLimit, blockSize: workload.blockSize)
+                seed: request.seed, tokenLimit: request.tokenLimit)
         }
         live.append(Live(index: index, request: request, choices: choices, areSiblingsEnqueued: choices.count == 1))
         scheduler.enqueue(choices[0])

@@ -74,7 +74,6 @@ package protocol Backend: AnyObject, SendableMetatype {
 
     // Logits [rows, vocabulary], float32, in host memory.
     func hostRow(_ buffer: Buffer, _ row: Int) -> UnsafeMutablePointer<Float>
-    func argmax(_ row: UnsafePointer<Float>, count: Int) -> Int
     func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float
     func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int
     func top(

@@ -22,15 +22,17 @@ package struct Detokenizer {
     }
 
     /// Adds a token. Returns the text that is final now, and the stop string that it completed, if any: then this is
-    /// all the text there will be. Before `min_tokens`, stop strings are not looked for.
+    /// all the text there will be. Before `min_tokens`, stop strings are not looked for; one that begins there and
+    /// ends later counts, as in vLLM.
     package mutating func append(_ token: TokenID, looksForStops: Bool) -> (text: String, stop: String?) {
         let text = decoder.append(token)
         guard !stops.isEmpty else { return (text, nil) }
+        let oldCount = held.count
         held += text.utf8
-        guard looksForStops else { return (release(held.count), nil) }
+        guard looksForStops else { return (release(held.count - heldBackCount()), nil) }
         // Text of byte tokens is final only when the next token has come; a stop string in it ends the request now.
         let known = held + decoder.pendingText.utf8
-        if let (start, stop) = firstStop(in: known) {
+        if let (start, stop) = firstStop(in: known, endingBehind: oldCount) {
             held.removeAll()
             let end = keepsStop ? start + stops[stop].count : start
             return (String(decoding: known[..<end], as: UTF8.self), String(decoding: stops[stop], as: UTF8.self))
@@ -52,17 +54,19 @@ package struct Detokenizer {
     }
 
     /// The earliest stop string; of several at one place the one listed first.
-    private func firstStop(in text: [UInt8]) -> (start: Int, stop: Int)? {
+    private func firstStop(in text: [UInt8], endingBehind oldCount: Int) -> (start: Int, stop: Int)? {
         for start in text.indices {
-            for (index, stop) in stops.enumerated() where text[start...].starts(with: stop) { return (start, index) }
+            for (index, stop) in stops.enumerated()
+            where start + stop.count > oldCount && text[start...].starts(with: stop) { return (start, index) }
         }
         return nil
     }
 
-    /// The length of the longest end of the held text that begins a stop string.
+    /// The length of the longest end of the held text that begins a stop string and is not all of it.
     private func heldBackCount() -> Int {
-        for start in held.indices where stops.contains(where: { $0.starts(with: held[start...]) }) {
-            return held.count - start
+        for start in held.indices {
+            let rest = held[start...]
+            if stops.contains(where: { $0.count > rest.count && $0.starts(with: rest) }) { return rest.count }
         }
         return 0
     }

@@ -69,13 +69,13 @@ package final class Engine<B: Backend> {
     private var nextSequenceID = 0
 
     package init(
-        scheduler: Scheduler, runner: ModelRunner<B>, batch: Batch, tokenizer: Tokenizer?, eosTokenIDs: [TokenID]
+        scheduler: Scheduler, runner: ModelRunner<B>, batch: Batch, tokenizer: Tokenizer?, eosTokenIDs: Set<TokenID>
     ) {
         self.scheduler = scheduler
         self.runner = runner
         self.batch = batch
         self.tokenizer = tokenizer
-        self.eosTokenIDs = Set(eosTokenIDs)
+        self.eosTokenIDs = eosTokenIDs
         sampled = .allocate(capacity: scheduler.maxSequences)
         sampled.initialize(repeating: 0, count: scheduler.maxSequences)
         produced.reserveCapacity(scheduler.maxSequences)
@@ -99,6 +99,7 @@ package final class Engine<B: Backend> {
         guard let request = requests.removeValue(forKey: id) else { return }
         drop(request)
         statistics.aborted += request.unfinishedCount
+        recordGauges()
         request.submission.sink.finish(throwing: nil)
     }
 
@@ -109,6 +110,7 @@ package final class Engine<B: Backend> {
             request.submission.sink.finish(throwing: error)
         }
         requests.removeAll()
+        recordGauges()
     }
 
     private func drop(_ request: ActiveRequest) {
@@ -123,7 +125,7 @@ package final class Engine<B: Backend> {
         let submission = request.submission
         let sequence = SequenceState(
             id: nextSequenceID, prompt: submission.prompt, params: submission.params, choiceIndex: index,
-            seed: submission.seed, tokenLimit: submission.tokenLimit, blockSize: scheduler.blocks.blockSize)
+            seed: submission.seed, tokenLimit: submission.tokenLimit)
         nextSequenceID += 1
         let detokenizer = tokenizer.map {
             Detokenizer(tokenizer: $0, prompt: submission.prompt, params: submission.params)
@@ -186,6 +188,10 @@ package final class Engine<B: Backend> {
         statistics.steps += 1
         statistics.generatedTokens += produced.count
         statistics.preemptions = scheduler.preemptionCount
+    }
+
+    /// Where everyone stands; also when no step follows, such as after the last request was aborted.
+    private func recordGauges() {
         statistics.runningSequences = scheduler.running.count
         statistics.waitingSequences = scheduler.waiting.count
         statistics.usedBlocks = scheduler.blocks.usedCount
@@ -199,8 +205,7 @@ package final class Engine<B: Backend> {
             guard let choice = choices[sequence.id] else { continue }
             deliver(choice)
         }
-        statistics.runningSequences = scheduler.running.count
-        statistics.usedBlocks = scheduler.blocks.usedCount
+        recordGauges()
     }
 
     private func deliver(_ choice: Choice) {

@@ -119,16 +119,17 @@ package enum EngineThread {
 
     private static func run<B: Backend>(_ engine: Engine<B>, _ mailbox: Mailbox, _ maxQueuedRequests: Int?) {
         mailbox.publish(engine.statistics)
+        var isStopping = false
         while true {
             for command in mailbox.take(waiting: !engine.hasWork) {
                 switch command {
                 case .submit(let submission): accept(submission, engine, maxQueuedRequests)
                 case .abort(let id): engine.abort(id)
-                case .stop:
-                    engine.failAll(LLMError(.engineFailed, "the engine was shut down"))
-                    return
+                // Whatever was posted behind it must end as well.
+                case .stop: isStopping = true
                 }
             }
+            if isStopping { return engine.failAll(LLMError(.engineFailed, "the engine was shut down")) }
             engine.step()
             mailbox.publish(engine.statistics)
         }
@@ -139,7 +140,7 @@ package enum EngineThread {
         if let maxQueued {
             // Those who find a place in the next step do not count as waiting.
             let places = scheduler.maxSequences - scheduler.running.count
-            guard scheduler.waiting.count < maxQueued + places else {
+            guard scheduler.waitingRequestCount < maxQueued + places else {
                 let message = "\(maxQueued) requests are waiting already (max-queued-requests); try again later"
                 submission.sink.finish(throwing: LLMError(.queueFull, message))
                 return

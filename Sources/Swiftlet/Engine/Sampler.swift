@@ -24,7 +24,7 @@ package final class Sampler<B: Backend> {
     private let topValues: UnsafeMutablePointer<Float>  // [maxLogprobs]
 
     package init(
-        backend: B, vocabularySize: Int, eosTokenIDs: [TokenID], maxRows: Int, maxLogprobs: Int
+        backend: B, vocabularySize: Int, eosTokenIDs: Set<TokenID>, maxRows: Int, maxLogprobs: Int
     ) throws(LLMError) {
         self.backend = backend
         self.vocabularySize = vocabularySize
@@ -121,7 +121,7 @@ package final class Sampler<B: Backend> {
         }
         if let allowed = params.allowedTokenIDs { keepOnly(allowed, row, backend.hostRow(scratch, index)) }
         if sequence.outputTokenCount < params.minTokens {
-            for id in eosTokenIDs { row[Int(id)] = -.infinity }
+            if !params.ignoreEOS { for id in eosTokenIDs { row[Int(id)] = -.infinity } }
             for id in params.stopTokenIDs { row[Int(id)] = -.infinity }
         }
         for (id, bias) in params.logitBias { row[Int(id)] += bias }

@@ -16,6 +16,9 @@ package final class Scheduler {
     /// This step's sequences: decodes first, then continued prefills, then new ones.
     package private(set) var scheduled: [SequenceState] = []
     package private(set) var preemptionCount = 0
+    /// Requests of which nothing has run yet. (Choices that follow and preempted sequences wait too, but they are no
+    /// new load.)
+    package private(set) var waitingRequestCount = 0
 
     package init(
         blocks: BlockManager, maxSequences: Int, maxBatchedTokens: Int, isChunkedPrefillEnabled: Bool = true
@@ -31,7 +34,10 @@ package final class Scheduler {
 
     package var hasWork: Bool { !waiting.isEmpty || !running.isEmpty }
 
-    package func enqueue(_ sequence: SequenceState) { waiting.append(sequence) }
+    package func enqueue(_ sequence: SequenceState) {
+        waiting.append(sequence)
+        waitingRequestCount += 1
+    }
 
     /// Ahead of everyone who waits: a choice whose sibling has just written their common prompt.
     package func enqueueFirst(_ sequence: SequenceState) { waiting.prepend(sequence) }
@@ -64,8 +70,13 @@ package final class Scheduler {
             running.remove(at: index)
         } else if let index = waiting.firstIndex(where: { $0 === sequence }) {
             waiting.remove(at: index)
+            if isNewRequest(sequence) { waitingRequestCount -= 1 }
         }
         blocks.release(sequence)
+    }
+
+    private func isNewRequest(_ sequence: SequenceState) -> Bool {
+        sequence.choiceIndex == 0 && sequence.prefixHitCount == nil
     }
 
     private func schedule(_ sequence: SequenceState, _ budget: inout Int) {
@@ -105,7 +116,11 @@ package final class Scheduler {
         while budget > 0 && running.count < maxSequences, let sequence = waiting.first {
             guard blocks.admit(sequence, pendingTokenLimit: isChunkedPrefillEnabled ? .max : budget) else { break }
             waiting.removeFirst()
-            if sequence.prefixHitCount == nil { sequence.prefixHitCount = sequence.cachedTokenCount }
+            if isNewRequest(sequence) { waitingRequestCount -= 1 }
+            if sequence.prefixHitCount == nil {
+                sequence.prefixHitCount = sequence.cachedTokenCount
+                sequence.reserveOutput(blockSize: blocks.blockSize)
+            }
             running.append(sequence)
             schedule(sequence, &budget)
         }

@@ -45,8 +45,7 @@ package final class SequenceState {
     package var pendingLogprob: TokenLogprob?
 
     package init(
-        id: Int, prompt: [TokenID], params: SamplingParams, choiceIndex: Int = 0, seed: UInt64 = 0, tokenLimit: Int,
-        blockSize: Int = 64
+        id: Int, prompt: [TokenID], params: SamplingParams, choiceIndex: Int = 0, seed: UInt64 = 0, tokenLimit: Int
     ) {
         self.id = id
         self.choiceIndex = choiceIndex
@@ -54,17 +53,17 @@ package final class SequenceState {
         self.seed = seed
         self.promptTokenCount = prompt.count
         self.tokenLimit = tokenLimit
-        // Room for the whole output now, so that no step allocates.
-        tokens = []
-        tokens.reserveCapacity(tokenLimit)
-        tokens += prompt
-        blockTable.reserveCapacity((tokenLimit + blockSize - 1) / blockSize)
+        tokens = prompt
         if params.repetitionPenalty != 1 || params.presencePenalty != 0 || params.frequencyPenalty != 0 {
-            var counts: [TokenID: Int32] = [:]
-            counts.reserveCapacity(tokenLimit)
-            for token in prompt { counts[token] = 0 }
-            occurrences = counts
+            occurrences = Dictionary(prompt.map { ($0, 0) }, uniquingKeysWith: { first, _ in first })
         }
+    }
+
+    /// Makes room for the whole output, so that no step allocates. At admission: those who wait need no room.
+    package func reserveOutput(blockSize: Int) {
+        tokens.reserveCapacity(tokenLimit)
+        blockTable.reserveCapacity((tokenLimit + blockSize - 1) / blockSize)
+        occurrences?.reserveCapacity(tokenLimit)
     }
 
     package var tokenCount: Int { tokens.count }

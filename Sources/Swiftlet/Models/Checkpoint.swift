@@ -61,6 +61,8 @@ package final class Checkpoint {
 
     package func contains(_ tensor: String) -> Bool { files[tensor] != nil }
 
+    package func type(of tensor: String) -> Safetensors.ElementType? { files[tensor]?.tensors[tensor]?.type }
+
     /// Bytes of all tensors.
     package var byteCount: Int {
         files.reduce(0) { $0 + ($1.value.tensors[$1.key]?.byteRange.count ?? 0) }

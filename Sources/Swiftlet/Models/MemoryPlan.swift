@@ -3,7 +3,7 @@
 //
 // Invariant: an engine that starts has room for one sequence of maxModelLength, unless its user counted the blocks.
 
-import CSwiftletKernels
+package import CSwiftletKernels
 
 package struct MemoryPlan {
     let config: ModelConfig
@@ -12,9 +12,20 @@ package struct MemoryPlan {
     let maxModelLength: Int
     let maxBatchedTokens: Int
 
-    /// Bytes of one block in all layers.
+    package init(
+        config: ModelConfig, engine: EngineConfig, dtype: swiftlet_dtype, maxModelLength: Int, maxBatchedTokens: Int
+    ) {
+        self.config = config
+        self.engine = engine
+        self.dtype = dtype
+        self.maxModelLength = maxModelLength
+        self.maxBatchedTokens = maxBatchedTokens
+    }
+
+    /// Bytes of one block in all layers, with what the BlockManager notes about it.
     package var blockBytes: Int {
-        config.layerCount
+        let notes = 48 + 4 * engine.blockSize
+        return notes + config.layerCount
             * swiftlet_kv_block_bytes(
                 Int32(engine.blockSize), Int32(config.keyValueHeadCount), Int32(config.headDimension), dtype)
     }
@@ -30,10 +41,13 @@ package struct MemoryPlan {
 
     package var weightBytes: Int { parameterCount * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4) }
 
-    /// Activations of a step, logits and rotary tables, roughly: float32 for all.
+    /// Activations of a step, logits, rotary tables and block tables, roughly: four bytes for all.
     package var workspaceBytes: Int {
         let widths = 2 * config.hiddenSize + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
-        return 4 * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * config.headDimension)
+        let tables = min(engine.maxSequences, maxBatchedTokens) * blocksPerContext
+        return 4
+            * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * config.headDimension
+                + tables)
     }
 
     /// Refuses a model that is too big before gigabytes are read.
@@ -41,15 +55,15 @@ package struct MemoryPlan {
         guard let available else { return }
         let smallestCache =
             switch engine.kvCache {
-            case .blocks(let count): count * blockBytes
-            default: blocksPerContext * blockBytes
+            case .blocks(let count): bytes(ofBlocks: count)
+            default: bytes(ofBlocks: blocksPerContext)
             }
-        let needed = weightBytes + workspaceBytes + smallestCache
-        guard needed <= available else {
+        let (needed, overflow) = smallestCache.addingReportingOverflow(weightBytes + workspaceBytes)
+        guard !overflow && needed <= available else {
             throw LLMError(
                 .outOfMemory,
                 """
-                the model needs \(mebibytes(needed)) (weights \(mebibytes(weightBytes)), workspace \
+                the model needs \(mebibytes(overflow ? Int.max : needed)) (weights \(mebibytes(weightBytes)), workspace \
                 \(mebibytes(workspaceBytes)), KV cache of one context \(mebibytes(smallestCache))); \
                 \(mebibytes(available)) are free. Lower --max-model-len, --max-num-batched-tokens or use \
                 --dtype bfloat16
@@ -64,7 +78,7 @@ package struct MemoryPlan {
         let count: Int
         switch engine.kvCache {
         case .blocks(let blocks):
-            guard blocks <= room else { throw shortage(blocks * blockBytes, available) }
+            guard blocks <= min(room, Self.mostBlocks) else { throw shortage(bytes(ofBlocks: blocks), available) }
             return blocks
         case .bytes(let bytes):
             count = bytes / blockBytes
@@ -84,7 +98,16 @@ package struct MemoryPlan {
                 \(mebibytes(available)) are free. Raise --kv-cache-memory-bytes or lower --max-model-len
                 """)
         }
-        return min(count, Int(Int32.max) / 2)
+        return min(count, Self.mostBlocks)
+    }
+
+    /// Block numbers are Int32.
+    private static var mostBlocks: Int { Int(Int32.max) / 2 }
+
+    /// Whatever count a user asked for: too large to be counted is too large.
+    private func bytes(ofBlocks count: Int) -> Int {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: blockBytes)
+        return overflow ? Int.max : bytes
     }
 
     private func shortage(_ wanted: Int, _ available: Int) -> LLMError {
@@ -94,5 +117,6 @@ package struct MemoryPlan {
         )
     }
 
-    private func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
+    /// Rounded up.
+    private func mebibytes(_ bytes: Int) -> String { "\((bytes >> 20) + (bytes & 0xF_FFFF == 0 ? 0 : 1)) MiB" }
 }

@@ -13,6 +13,7 @@ package struct LoadedModel: Sendable {
     package var maxModelLength: Int
     package var vocabularySize: Int
     package var kvTokenCapacity: Int
+    package var eosTokenIDs: Set<TokenID>
     package var summary: String
 }
 
@@ -32,7 +33,8 @@ package struct ModelLoader: Sendable {
     package func load() throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) {
         let files = if let model { try ModelFiles(directory: model) } else { Self.demoModel }
         let modelConfig = try files.config()
-        let dtype = dataType(of: modelConfig)
+        let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
+        let dtype = dataType(of: modelConfig, checkpoint)
         let maxModelLength = try maxModelLength(of: modelConfig)
         let plan = MemoryPlan(
             config: modelConfig, engine: config, dtype: dtype, maxModelLength: maxModelLength,
@@ -44,17 +46,19 @@ package struct ModelLoader: Sendable {
             level: config.cpuLevel, threads: config.threads ?? Platform.processorCount(), isPinned: config.pinThreads,
             dtype: dtype)
         let source: WeightLoader<CPUBackend>.Source =
-            config.loadFormat == .dummy ? .random(seed: config.seed ?? 0) : .checkpoint(try Checkpoint(files))
+            if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
         let weights = try WeightLoader(config: modelConfig, backend: backend, source: source)
             .load(positions: maxModelLength)
         let blockCount = try plan.blockCount(available: Platform.availableMemory())
-        let engine = try makeEngine(modelConfig, plan, backend, weights, blockCount, tokenizer)
+        var eosTokenIDs = Set(modelConfig.eosTokenIDs.map { TokenID($0) })
+        if let text = modelConfig.tokenizerEOSToken, let id = tokenizer?.id(of: text) { eosTokenIDs.insert(id) }
+        let engine = try makeEngine(modelConfig, plan, backend, weights, blockCount, tokenizer, eosTokenIDs)
 
         warnAboutSlowPaths(backend)
         let loaded = LoadedModel(
             tokenizer: tokenizer, defaultSamplingParams: defaultSamplingParams(modelConfig),
             maxModelLength: maxModelLength, vocabularySize: modelConfig.vocabularySize,
-            kvTokenCapacity: blockCount * config.blockSize,
+            kvTokenCapacity: blockCount * config.blockSize, eosTokenIDs: eosTokenIDs,
             summary: summary(modelConfig, plan, backend, blockCount))
         return (engine, loaded)
     }
@@ -77,10 +81,9 @@ package struct ModelLoader: Sendable {
 
     private func makeEngine(
         _ modelConfig: ModelConfig, _ plan: MemoryPlan, _ backend: CPUBackend,
-        _ weights: DecoderModel<CPUBackend>.Weights, _ blockCount: Int, _ tokenizer: Tokenizer?
+        _ weights: DecoderModel<CPUBackend>.Weights, _ blockCount: Int, _ tokenizer: Tokenizer?,
+        _ eosTokenIDs: Set<TokenID>
     ) throws(LLMError) -> Engine<CPUBackend> {
-        var eosTokenIDs = modelConfig.eosTokenIDs.map { TokenID($0) }
-        if let text = modelConfig.tokenizerEOSToken, let id = tokenizer?.id(of: text) { eosTokenIDs.append(id) }
         var caches: [CPUCache] = []
         for _ in 0..<modelConfig.layerCount {
             caches.append(
@@ -110,11 +113,16 @@ package struct ModelLoader: Sendable {
 
     // MARK: - What the configuration leaves open
 
-    private func dataType(of model: ModelConfig) -> swiftlet_dtype {
+    private func dataType(of model: ModelConfig, _ checkpoint: Checkpoint?) -> swiftlet_dtype {
         switch config.dtype {
-        case .float32: SWIFTLET_FLOAT32
-        case .bfloat16: SWIFTLET_BFLOAT16
-        case .automatic: model.checkpointDtype == "float32" ? SWIFTLET_FLOAT32 : SWIFTLET_BFLOAT16
+        case .float32: return SWIFTLET_FLOAT32
+        case .bfloat16: return SWIFTLET_BFLOAT16
+        case .automatic:
+            // An old config.json may not say it; the first of all weights does.
+            let isFloat32 =
+                model.checkpointDtype.map { $0 == "float32" }
+                ?? (checkpoint?.type(of: "model.embed_tokens.weight") == .float32)
+            return isFloat32 ? SWIFTLET_FLOAT32 : SWIFTLET_BFLOAT16
         }
     }
 
@@ -193,7 +201,7 @@ package struct ModelLoader: Sendable {
         let type = backend.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
         return """
             \(model.family.modelType), \(size) M parameters, \(type); kernels \(backend.levelName), \
-            \(backend.threadCount) threads; KV cache \(blockCount * config.blockSize) tokens, \
+            \(backend.threadCount) thread\(backend.threadCount == 1 ? "" : "s"); KV cache \(blockCount * config.blockSize) tokens, \
             \(blockCount / plan.blocksPerContext) full contexts of \(plan.maxModelLength)
             """
     }

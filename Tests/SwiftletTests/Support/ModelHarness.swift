@@ -10,16 +10,18 @@ final class ModelHarness {
     private let blocks: BlockManager
     private let batch: Batch
 
+    /// With a seed the weights are random, as those of an engine with this seed and `load-format dummy`.
     init(
         _ directory: String, dtype: swiftlet_dtype = SWIFTLET_FLOAT32, level: String? = nil, threads: Int = 1,
-        blockSize: Int = 64, maxTokens: Int = 512
+        blockSize: Int = 64, maxTokens: Int = 512, dummySeed: UInt64? = nil
     ) throws {
         let files = try ModelFiles(directory: directory)
         config = try files.config()
         backend = try CPUBackend(level: level, threads: threads, isPinned: false, dtype: dtype)
         let positions = min(config.maximumLength, 2048)
-        let weights = try WeightLoader(config: config, backend: backend, source: .checkpoint(Checkpoint(files)))
-            .load(positions: positions)
+        let source: WeightLoader<CPUBackend>.Source =
+            if let dummySeed { .random(seed: dummySeed) } else { .checkpoint(try Checkpoint(files)) }
+        let weights = try WeightLoader(config: config, backend: backend, source: source).load(positions: positions)
         let blockCount = positions / blockSize + 1
         let caches = try (0..<config.layerCount).map { [backend, config] _ in
             try backend.makeCache(
@@ -35,7 +37,7 @@ final class ModelHarness {
     /// Logits after the last token of the prompt, the prompt being run in chunks of this size.
     func lastLogits(_ prompt: [Int32], chunk: Int = 512) -> [Float] {
         let sequence = SequenceState(
-            id: 0, prompt: prompt, params: .greedy, tokenLimit: prompt.count + 1, blockSize: blocks.blockSize)
+            id: 0, prompt: prompt, params: .greedy, tokenLimit: prompt.count + 1)
         precondition(blocks.admit(sequence))
         defer { blocks.release(sequence) }
         while true {

@@ -192,10 +192,6 @@ package final class CPUBackend: Backend {
         return buffer.floats + row * buffer.stride
     }
 
-    package func argmax(_ row: UnsafePointer<Float>, count: Int) -> Int {
-        Int(swiftlet_argmax(cpu, row, Int32(count)))
-    }
-
     package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float {
         swiftlet_log_sum_exp(cpu, row, Int32(count))
     }
