@@ -161,6 +161,14 @@ struct LLMTests {
         #expect(llm.statistics.usedBlocks == 0)
     }
 
+    @Test("Statistics after shutdown count what was aborted since the last step")
+    func abortedBeforeShutdown() async throws {
+        let llm = try await demo()
+        for try await _ in llm.stream(Self.prompts[0], Self.greedy(900)) { break }
+        await llm.shutdown()
+        #expect(llm.statistics.aborted == 1)
+    }
+
     @Test("A request posted behind the stop, before the thread reads either, ends too")
     func postedBehindStop() async throws {
         let mailbox = Mailbox()
