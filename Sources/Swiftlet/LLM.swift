@@ -157,7 +157,7 @@ public final class LLM: Sendable {
             throw LLMError(.invalidRequest, "stop strings need a tokenizer, and this model has none")
         }
         if params.minTokens > 0, let allowed = params.allowedTokenIDs {
-            let ends = (params.ignoreEOS ? [] : eosTokenIDs).union(params.stopTokenIDs)
+            let ends = eosTokenIDs.union(params.stopTokenIDs)
             guard !ends.isSuperset(of: allowed) else {
                 throw LLMError(
                     .invalidRequest, "allowed_token_ids has stop tokens only, and min_tokens forbids those at first")

@@ -3,7 +3,6 @@
 
 import Swiftlet
 import SwiftletTokenizer
-import Synchronization
 import Testing
 
 @Suite("LLM", .serialized)
@@ -125,105 +124,23 @@ struct LLMTests {
 
     @Test("More than maxQueuedRequests that wait are refused; the others are served")
     func queueFull() async throws {
-        let llm = try await demo(EngineConfig(maxSequences: 2, maxQueuedRequests: 3))
-        let streams = (0..<12).map { _ in llm.stream(Self.prompts[0], Self.greedy(40)) }
-        var (served, refused) = (0, 0)
-        for stream in streams {
-            do {
-                #expect(try await stream.collect().tokenIDs.count == 40)
-                served += 1
-            } catch let error as LLMError {
-                #expect(error.code == .queueFull && error.message.contains("max-queued-requests"))
-                refused += 1
+        let llm = try await LLM.endless { ($0.maxSequences, $0.maxQueuedRequests) = (2, 3) }
+        let prompt = Prompt.tokens([1, 2, 3])
+        do {
+            // Two run, three wait, none ends.
+            let streams = (0..<12).map { _ in llm.stream(prompt, .endless) }
+            for stream in streams[5...] {
+                let error = await #expect(throws: LLMError.self) { try await stream.collect() }
+                #expect(error?.code == .queueFull && error?.message.contains("max-queued-requests") == true)
+            }
+            for stream in streams[..<2] {
+                var iterator = stream.makeAsyncIterator()
+                #expect(try await iterator.next() != nil)
             }
         }
-        // Two run, three wait; a step may have ended in between only after forty others.
-        #expect(served >= 5 && refused > 0 && served + refused == 12)
-        #expect(try await llm.generate([Self.prompts[1]], Self.greedy(2))[0].tokenIDs.count == 2)
+        #expect(await llm.wait { $0.aborted == 5 && $0.usedBlocks == 0 })
+        #expect(try await llm.generate([prompt], Self.greedy(2))[0].tokenIDs.count == 2)
         await llm.shutdown()
-    }
-
-    @Test("Shutdown ends open streams with engineFailed, and whatever comes later")
-    func shutdown() async throws {
-        let llm = try await demo()
-        let streams = (0..<4).map { _ in llm.stream(Self.prompts[0], Self.greedy(900)) }
-        let readers = streams.map { stream in Task { try await stream.collect() } }
-        #expect(await llm.wait { $0.generatedTokens > 4 })
-        await llm.shutdown()
-        for reader in readers {
-            let error = await #expect(throws: LLMError.self) { try await reader.value }
-            #expect(error?.code == .engineFailed && error?.message.contains("shut down") == true)
-        }
-        for _ in 0..<2 {
-            let error = await #expect(throws: LLMError.self) { try await llm.generate(Self.prompts, Self.greedy(3)) }
-            #expect(error?.code == .engineFailed)
-        }
-        #expect(llm.statistics.usedBlocks == 0)
-    }
-
-    @Test("Statistics after shutdown count what was aborted since the last step")
-    func abortedBeforeShutdown() async throws {
-        let llm = try await demo()
-        for try await _ in llm.stream(Self.prompts[0], Self.greedy(900)) { break }
-        await llm.shutdown()
-        #expect(llm.statistics.aborted == 1)
-    }
-
-    @Test("A request posted behind the stop, before the thread reads either, ends too")
-    func postedBehindStop() async throws {
-        let mailbox = Mailbox()
-        let (stream, sink) = TokenStream.make(prompt: nil, promptTokenIDs: [1], choiceCount: 1, abort: {})
-        mailbox.post(.stop)
-        mailbox.post(
-            .submit(Submission(id: 1, prompt: [1], params: .greedy, seed: 0, tokenLimit: 9, sink: sink)))
-        let folder = DummyModel.folder(DummyModel.qwen3)
-        let loader = ModelLoader(
-            model: folder.path, tokenizerPath: nil,
-            config: EngineConfig(kvCache: .blocks(4), threads: 1, loadFormat: .dummy), logger: LogRecorder().logger)
-        _ = try await EngineThread.start(mailbox, maxQueuedRequests: nil) {
-            () throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) in try loader.load()
-        }
-        // A stream that never ends would keep the test waiting for ever; its own end is what is raced here.
-        let end = await withTaskGroup(of: LLMError.Code?.self) { group in
-            group.addTask {
-                do { _ = try await stream.collect() } catch { return (error as? LLMError)?.code }
-                return nil
-            }
-            group.addTask {
-                try? await Task.sleep(for: .seconds(10))
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
-        #expect(end == .engineFailed)
-    }
-
-    @Test("Requests that race with a shutdown all end")
-    func shutdownRace() async throws {
-        let folder = DummyModel.folder(DummyModel.qwen3)
-        for _ in 0..<20 {
-            let llm = try await LLM.quiet(
-                folder.path, EngineConfig(kvCache: .blocks(16), threads: 1, seed: 1, loadFormat: .dummy))
-            let ended = await withTaskGroup(of: Bool.self) { group in
-                for index in 0..<8 {
-                    group.addTask {
-                        do {
-                            _ = try await llm.generate([.tokens([1, 2, TokenID(index)])], Self.greedy(100))
-                            return true
-                        } catch {
-                            return (error as? LLMError)?.code == .engineFailed
-                        }
-                    }
-                }
-                group.addTask {
-                    await llm.shutdown()
-                    return true
-                }
-                return await group.reduce(true) { $0 && $1 }
-            }
-            #expect(ended)
-        }
     }
 
     @Test("Many tasks at once each get their own output")
@@ -258,11 +175,67 @@ struct LLMTests {
         #expect(runs[0] == runs[1] && runs[0] != runs[2])
     }
 
+    @Test("Counters add up")
+    func counters() async throws {
+        let llm = try await LLM.endless()
+        let prompt = Prompt.tokens([1, 2, 3])
+        let stopping = Self.greedy(50) { ($0.logitBias, $0.stopTokenIDs) = ([9: 100], [9]) }
+        _ = try await llm.generate((0..<4).map { _ in Request(prompt, stopping) })
+        let many = try await llm.generate([Request(prompt, Self.greedy(10) { $0.n = 5 })])[0]
+        var three = SamplingParams.endless
+        three.n = 3
+        for try await _ in llm.stream(prompt, three) { break }
+        #expect(await llm.wait { $0.aborted == 3 && $0.runningSequences == 0 && $0.waitingSequences == 0 })
+        let statistics = llm.statistics
+        #expect(statistics.finishedByStop == 4 && statistics.finishedByLength == 5)
+        #expect(many.usage.completionTokens == 50 && statistics.generatedTokens >= 55)
+        #expect(statistics.blockCount == 1024 && statistics.usedBlocks == 0 && statistics.steps > 0)
+        await llm.shutdown()
+    }
+
+    @Test("What needs a tokenizer or a model that is not there says so")
+    func missingFiles() async throws {
+        let folder = DummyModel.folder(DummyModel.qwen3)
+        for tokenizer in [folder.path + "/none", folder.path + "/config.json", folder.path] {
+            let error = await #expect(throws: LLMError.self) {
+                try await LLM(
+                    folder.path, tokenizer: tokenizer, config: EngineConfig(kvCache: .blocks(4), loadFormat: .dummy),
+                    logger: LogRecorder().logger)
+            }
+            #expect(error?.message.contains(folder.path) == true)
+        }
+        let error = await #expect(throws: LLMError.self) { try await LLM.quiet(folder.path + "/none", EngineConfig()) }
+        #expect(error?.code == .inputOutput && error?.message.contains("does not exist") == true)
+    }
+
+    @Test("The smallest engine of all gives what any other gives")
+    func smallest() async throws {
+        let folder = DummyModel.folder(DummyModel.qwen3)
+        var config = EngineConfig(dtype: .float32, kvCache: .blocks(32), threads: 2, seed: 1, loadFormat: .dummy)
+        let large = try await LLM.quiet(folder.path, config)
+        (config.maxSequences, config.maxBatchedTokens, config.blockSize, config.kvCache) = (1, 1, 16, .blocks(1))
+        let small = try await LLM.quiet(folder.path, config)
+        let params = SamplingParams(n: 3, seed: 8, maxTokens: 10, ignoreEOS: true, logprobs: 2, promptLogprobs: 2)
+        let prompts = [Prompt.tokens([3]), .tokens([1, 2, 3, 4, 5, 6, 7]), .tokens([9, 9])]
+        let expected = try await large.generate(prompts, params)
+        let actual = try await small.generate(prompts, params)
+        #expect(actual.map(\.choices) == expected.map(\.choices))
+        #expect(actual.map(\.promptLogprobs) == expected.map(\.promptLogprobs))
+        #expect(actual[0].promptLogprobs == [nil])
+        await large.shutdown()
+        await small.shutdown()
+    }
+
     @Test("Without parameters a request takes the model's generation_config, or vLLM's defaults")
     func defaults() async throws {
         let llm = try await demo()
         #expect(llm.defaultSamplingParams.temperature == 0.7 && llm.defaultSamplingParams.maxTokens == 16)
         #expect(try await llm.generate([Self.prompts[0]])[0].tokenIDs.count <= 16)
+        // A max_tokens that nobody named ends where the context ends, one that was named is refused.
+        let long = Prompt.tokens(Array(repeating: 9, count: llm.maxModelLength - 3))
+        let short = try await llm.generate([long])[0]
+        #expect(short.tokenIDs.count <= 3)
+        await #expect(throws: LLMError.self) { try await llm.generate([long], SamplingParams()) }
         await llm.shutdown()
         let plain = try await demo(EngineConfig(useGenerationConfig: false))
         #expect(plain.defaultSamplingParams == SamplingParams())

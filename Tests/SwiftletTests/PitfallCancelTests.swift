@@ -74,21 +74,21 @@ struct PitfallCancelTests {
 
     @Test("A12: a stream that is left, dropped or never read frees its blocks, also the last one")
     func a12Streams() async throws {
-        let llm = try await LLM.quiet(folder.path, config())
+        let llm = try await LLM.endless()
         let prompt = Prompt.tokens(Self.prompt(3, 50))
         // Left in mid-decode.
         var count = 0
-        for try await _ in llm.stream(prompt, Self.greedy(400)) {
+        for try await _ in llm.stream(prompt, .endless) {
             count += 1
             if count == 3 { break }
         }
         #expect(await llm.wait { $0.usedBlocks == 0 && $0.runningSequences == 0 && $0.aborted == 1 })
         // Never read.
-        do { _ = llm.stream(prompt, Self.greedy(400)) }
+        do { _ = llm.stream(prompt, .endless) }
         #expect(await llm.wait { $0.usedBlocks == 0 && $0.runningSequences == 0 && $0.aborted == 2 })
         // Many at once, of which one is read.
         let kept = llm.stream(prompt, Self.greedy(20))
-        do { _ = (0..<20).map { _ in llm.stream(prompt, Self.greedy(400)) } }
+        do { _ = (0..<20).map { _ in llm.stream(prompt, .endless) } }
         #expect(try await kept.collect().tokenIDs.count == 20)
         #expect(await llm.wait { $0.usedBlocks == 0 && $0.waitingSequences == 0 && $0.aborted == 22 })
         await llm.shutdown()
@@ -96,20 +96,20 @@ struct PitfallCancelTests {
 
     @Test("A26: after a cancelled or failed run the next one is clean")
     func a26NextRunIsClean() async throws {
-        let llm = try await LLM.quiet(folder.path, config())
+        let llm = try await LLM.endless { $0.maxSequences = 8 }
         let prompts = (0..<12).map { Prompt.tokens(Self.prompt(UInt64(40 + $0), 20 + 3 * $0)) }
         let expected = try await llm.generate(prompts, Self.greedy(20)).map(\.choices)
         for round in 0..<4 {
             // Cancelled from outside at some moment of its run.
             let steps = llm.statistics.steps
-            let run = Task { try await llm.generate(prompts, Self.greedy(400)) }
+            let run = Task { try await llm.generate(prompts, .endless) }
             #expect(await llm.wait { $0.steps > steps + 10 * round })
             run.cancel()
             await #expect(throws: CancellationError.self) { try await run.value }
             #expect(await llm.wait { $0.usedBlocks == 0 && $0.runningSequences == 0 && $0.waitingSequences == 0 })
             // An error thrown by whoever reads.
             await #expect(throws: Stop.self) {
-                for try await delta in llm.stream(prompts[0], Self.greedy(400)) {
+                for try await delta in llm.stream(prompts[0], .endless) {
                     if delta.usage.completionTokens > round { throw Stop() }
                 }
             }

@@ -77,8 +77,8 @@ struct PitfallLifetimeTests {
             #expect(try await iterator.next() != nil)
         }
         #expect(released == nil)
-        let llm = try await LLM.quiet(folder.path, Self.config(threads: 1))
-        let stream = llm.stream(.tokens([1, 2]), SamplingParams(maxTokens: 400, ignoreEOS: true))
+        let llm = try await LLM.endless()
+        let stream = llm.stream(.tokens([1, 2]), .endless)
         async let first: Void = llm.shutdown()
         async let second: Void = llm.shutdown()
         _ = await (first, second)

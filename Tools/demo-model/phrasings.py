@@ -2,7 +2,8 @@
 
 A block of a file is: "= topic | alias" (a noun phrase) or "~ topic" (a clause such as "why ..."), lines
 "? phrasing" that are trained, one line "! phrasing" that is held out, and the answer. Invariant: no text
-that equals a held-out phrasing, apart from case and punctuation, ever leaves `ask`.
+that equals a held-out phrasing, apart from case and punctuation, ever leaves `ask`, also not with
+a greeting or a request around it.
 """
 
 import glob
@@ -116,6 +117,8 @@ def ask(random, question, forbidden):
         for _ in range(random.choice((0, 0, 1, 2))):
             old, new = random.choice(SWAPS)
             text = text.replace(old, new, 1)
+        if plain(text) in forbidden:  # before anything is put around it
+            continue
         if random.random() < 0.12:
             text = random.choice(BEFORE) + text
         if random.random() < 0.08:

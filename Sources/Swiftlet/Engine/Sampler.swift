@@ -121,7 +121,7 @@ package final class Sampler<B: Backend> {
         }
         if let allowed = params.allowedTokenIDs { keepOnly(allowed, row, backend.hostRow(scratch, index)) }
         if sequence.outputTokenCount < params.minTokens {
-            if !params.ignoreEOS { for id in eosTokenIDs { row[Int(id)] = -.infinity } }
+            for id in eosTokenIDs { row[Int(id)] = -.infinity }
             for id in params.stopTokenIDs { row[Int(id)] = -.infinity }
         }
         for (id, bias) in params.logitBias { row[Int(id)] += bias }

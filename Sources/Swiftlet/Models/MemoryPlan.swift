@@ -22,10 +22,9 @@ package struct MemoryPlan {
         self.maxBatchedTokens = maxBatchedTokens
     }
 
-    /// Bytes of one block in all layers, with what the BlockManager notes about it.
+    /// Bytes of one block in all layers.
     package var blockBytes: Int {
-        let notes = 48 + 4 * engine.blockSize
-        return notes + config.layerCount
+        config.layerCount
             * swiftlet_kv_block_bytes(
                 Int32(engine.blockSize), Int32(config.keyValueHeadCount), Int32(config.headDimension), dtype)
     }

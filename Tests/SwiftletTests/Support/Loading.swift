@@ -30,12 +30,28 @@ final class LogRecorder: Sendable {
     }
 }
 
+extension SamplingParams {
+    /// See ``LLM/endless(_:)``.
+    static let endless = SamplingParams(temperature: 0, maxTokens: 60_000, ignoreEOS: true)
+}
+
 extension LLM {
     /// An engine that says nothing; nil is the demo model.
     static func quiet(_ model: String? = nil, _ config: EngineConfig) async throws -> LLM {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         return try await LLM(model, config: config, logger: logger)
+    }
+
+    /// An engine for requests that take minutes, so that whoever leaves does so before their end, however long other
+    /// tests keep this one waiting. Pool and context hold 65,536 tokens.
+    static func endless(_ change: (inout EngineConfig) -> Void = { _ in }) async throws -> LLM {
+        let model = DummyModel.qwen3.replacing(
+            "\"max_position_embeddings\": 512", with: "\"max_position_embeddings\": 65536")
+        let folder = DummyModel.folder(model)
+        var config = EngineConfig(dtype: .float32, kvCache: .blocks(1024), threads: 1, seed: 1, loadFormat: .dummy)
+        change(&config)
+        return try await quiet(folder.path, config)
     }
 
     /// Waits until the engine's statistics are as asked, for ten seconds at most.
