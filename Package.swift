@@ -47,8 +47,11 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .target(name: "CSwiftletTestSupport", path: "Tests/CSwiftletTestSupport"),
+        .target(
+            name: "SwiftletTestSupport", path: "Tests/SwiftletTestSupport", swiftSettings: swiftSettings),
         .testTarget(
-            name: "SwiftletTokenizerTests", dependencies: ["SwiftletTokenizer", "SwiftletJSON"],
+            name: "SwiftletTokenizerTests",
+            dependencies: ["SwiftletTokenizer", "SwiftletJSON", "SwiftletTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "SwiftletKernelTests", dependencies: ["CSwiftletKernels"], swiftSettings: swiftSettings),
@@ -56,12 +59,13 @@ let package = Package(
             name: "SwiftletTests",
             dependencies: [
                 "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletTestSupport",
+                "SwiftletTestSupport",
             ],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "SwiftletCommandTests",
             dependencies: [
-                "SwiftletCommand", "Swiftlet", "SwiftletJSON",
+                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

@@ -19,6 +19,9 @@ package struct TokenSink: Sendable {
 }
 
 /// The output of one request as it is made. One consumer; iterating a second time gives nothing.
+///
+/// To leave a loop early, have it in a function: at the top level of a main.swift, Swift 6.3 keeps the loop's iterator,
+/// and with it the request, until the program ends.
 public struct TokenStream: AsyncSequence, Sendable {
     public typealias Element = Delta
 

@@ -2,6 +2,7 @@
 
 import Swiftlet
 import SwiftletCommand
+import SwiftletTestSupport
 import Testing
 
 @Suite("Batch input lines")
@@ -85,25 +86,41 @@ struct BatchRequestTests {
         #expect(throws: BatchRequest.Failure.self) { try parse(#"{"id": "a", "prompt_token_ids": "# + deep) }
     }
 
-    @Test("Broken bytes never crash")
+    /// Mutated lines: a failure with words, or a request whose parameters can be checked.
+    @Test("Broken bytes never crash", .timeLimit(.minutes(FuzzRun.limitInMinutes)))
     func fuzz() throws {
-        let line = Array(
-            #"{"id": "a", "prompt_token_ids": [1, -2], "sampling_params": {"stop": ["é"], "logit_bias": {"1": 2e9}}}"#
-                .utf8)
-        for seed in 0..<3000 {
-            var random = Steps(state: UInt64(seed))
-            var bytes = line
+        let lines = [
+            #"{"id": "a", "prompt_token_ids": [1, -2], "sampling_params": {"stop": ["é"], "logit_bias": {"1": 2e9}}}"#,
+            #"{"id": "b", "prompt": "h\u00e9 \ud83d\ude42", "sampling_params": {"n": 2, "temperature": 0.5, "top_k": -1, "#
+                + #""top_p": 0.9, "seed": 18446744073709551615, "max_tokens": 7, "stop": "x", "logprobs": 3}}"#,
+        ].map { Array($0.utf8) }
+        let run = FuzzRun(seconds: 2, seed: 20_261_126)
+        var random = Steps(state: run.seed)
+        var (accepted, refused) = (0, 0)
+        while run.goesOn {
+            var bytes = lines[(accepted + refused) % lines.count]
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 let place = Int.random(in: 0..<bytes.count, using: &random)
-                switch Int.random(in: 0..<3, using: &random) {
+                switch Int.random(in: 0..<4, using: &random) {
                 case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
                 case 1: bytes.remove(at: place)
+                case 2: bytes.replaceSubrange(place...place, with: Self.pieces.randomElement(using: &random)!.utf8)
                 default: bytes.insert(bytes[Int.random(in: 0..<bytes.count, using: &random)], at: place)
                 }
             }
-            _ = try? BatchRequest(.text(bytes), number: seed, defaults: SamplingParams())
+            do throws(BatchRequest.Failure) {
+                let read = try BatchRequest(.text(bytes), number: accepted, defaults: SamplingParams())
+                try? read.request.params?.validate(vocabularySize: 100)
+                accepted += 1
+            } catch {
+                #expect(error.message.hasPrefix("line \(accepted): ") && error.message.count > 12, "seed \(run.seed)")
+                refused += 1
+            }
         }
+        #expect(accepted > 20 && refused > 100, "accepted \(accepted), refused \(refused), seed \(run.seed)")
     }
+
+    private static let pieces = ["9223372036854775808", "-1", "1e400", "null", "[", "{}", "\"", "\\ud800", "\u{0}"]
 
     /// A seeded generator (SplitMix64).
     private struct Steps: RandomNumberGenerator {

@@ -25,6 +25,14 @@ struct LLMShutdownTests {
         #expect(llm.statistics.usedBlocks == 0)
     }
 
+    @Test("Statistics after shutdown count what was aborted since the last step")
+    func abortedBeforeShutdown() async throws {
+        let llm = try await LLM.endless()
+        for try await _ in llm.stream(.tokens([1, 2, 3]), .endless) { break }
+        await llm.shutdown()
+        #expect(llm.statistics.aborted == 1)
+    }
+
     @Test("A request posted behind the stop, before the thread reads either, ends too")
     func postedBehindStop() async throws {
         let mailbox = Mailbox()

@@ -2,6 +2,7 @@
 
 import Foundation
 import Swiftlet
+import SwiftletTestSupport
 import Testing
 
 @Suite struct ModelConfigTests {
@@ -224,8 +225,8 @@ import Testing
         }
     }
 
-    /// Mutated configs for 5 seconds: an error, or a config whose numbers are in range.
-    @Test func mutatedConfigsNeverCrash() throws {
+    /// Mutated configs: an error, or a config whose numbers are in range.
+    @Test(.timeLimit(.minutes(FuzzRun.limitInMinutes))) func mutatedConfigsNeverCrash() throws {
         let original = Self.config(
             "Qwen3ForCausalLM",
             #""head_dim": 32, "rms_norm_eps": 1e-06, "hidden_act": "silu", "use_sliding_window": true, "#
@@ -233,11 +234,10 @@ import Testing
                 + #""rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256, "#
                 + #""beta_fast": 32, "beta_slow": 1}, "tie_word_embeddings": true, "torch_dtype": "bfloat16""#)
         let generation = Array(#"{"eos_token_id": [1, 2], "temperature": 0.6, "top_k": 20, "top_p": 0.9}"#.utf8)
-        let seed = UInt64(20_261_124)
-        var random = LoaderRandom(seed: seed)
-        let deadline = ContinuousClock.now + .seconds(5)
+        let run = FuzzRun(seconds: 5, seed: 20_261_124)
+        var random = LoaderRandom(seed: run.seed)
         var (accepted, refused) = (0, 0)
-        while ContinuousClock.now < deadline {
+        while run.goesOn {
             for _ in 0..<100 {
                 let config = LoaderFixtures.mutated(original, using: &random)
                 let defaults = LoaderFixtures.mutated(generation, using: &random)
@@ -246,11 +246,11 @@ import Testing
                         config: config, generation: Bool.random(using: &random) ? defaults : nil)
                     let (inverse, factor) = parsed.rope.frequencies(
                         rotaryDimension: parsed.headDimension, maximumLength: min(parsed.maximumLength, 1 << 20))
-                    try #require(inverse.allSatisfy(\.isFinite) && factor.isFinite, "seed \(seed)")
-                    try #require(parsed.slidingWindows.count == parsed.layerCount, "seed \(seed)")
+                    try #require(inverse.allSatisfy(\.isFinite) && factor.isFinite, "seed \(run.seed)")
+                    try #require(parsed.slidingWindows.count == parsed.layerCount, "seed \(run.seed)")
                     accepted += 1
                 } catch let error as LLMError {
-                    try #require(error.code == .invalidModel || error.code == .unsupportedModel, "seed \(seed)")
+                    try #require(error.code == .invalidModel || error.code == .unsupportedModel, "seed \(run.seed)")
                     refused += 1
                 }
             }

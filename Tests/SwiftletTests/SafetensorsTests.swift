@@ -2,6 +2,7 @@
 
 import Foundation
 import Swiftlet
+import SwiftletTestSupport
 import Testing
 
 @Suite struct SafetensorsTests {
@@ -162,19 +163,18 @@ import Testing
         }
     }
 
-    /// Mutated files for 5 seconds: an error or tensors that can be read to the last byte.
-    @Test func mutatedFilesNeverCrash() throws {
+    /// Mutated files: an error or tensors that can be read to the last byte.
+    @Test(.timeLimit(.minutes(FuzzRun.limitInMinutes))) func mutatedFilesNeverCrash() throws {
         let entries = [
             Entry(counting: "model.layers.0.self_attn.q_proj.weight", [4, 3]), Entry("empty", "BF16", [0], []),
             Entry("b", "BF16", [2, 2], [1, 2, 3, 4, 5, 6, 7, 8]), Entry("c", "U8", [3], [1, 2, 3]),
         ]
         let original = LoaderFixtures.file(entries, metadata: true)
         let headerEnd = 8 + Int(original[0]) + Int(original[1]) << 8
-        let seed = UInt64(20_261_123)
-        var random = LoaderRandom(seed: seed)
-        let deadline = ContinuousClock.now + .seconds(5)
+        let run = FuzzRun(seconds: 5, seed: 20_261_123)
+        var random = LoaderRandom(seed: run.seed)
         var (accepted, refused) = (0, 0)
-        while ContinuousClock.now < deadline {
+        while run.goesOn {
             for _ in 0..<200 {
                 var bytes = LoaderFixtures.mutated(original, using: &random)
                 if Bool.random(using: &random) {
@@ -187,12 +187,12 @@ import Testing
                     try LoaderFixtures.open(bytes) { file in
                         for description in file.tensors.values {
                             let sum = file.withBytes(of: description) { $0.reduce(0) { $0 &+ Int($1) } }
-                            try #require(sum >= 0, "seed \(seed)")
+                            try #require(sum >= 0, "seed \(run.seed)")
                         }
                     }
                     accepted += 1
                 } catch let error as LLMError {
-                    try #require(error.code == .invalidModel, "seed \(seed)")
+                    try #require(error.code == .invalidModel, "seed \(run.seed)")
                     refused += 1
                 }
             }

@@ -129,7 +129,11 @@ package enum EngineThread {
                 case .stop: isStopping = true
                 }
             }
-            if isStopping { return engine.failAll(LLMError(.engineFailed, "the engine was shut down")) }
+            if isStopping {
+                engine.failAll(LLMError(.engineFailed, "the engine was shut down"))
+                // Requests may have been aborted since the last step.
+                return mailbox.publish(engine.statistics)
+            }
             engine.step()
             mailbox.publish(engine.statistics)
         }

@@ -1,0 +1,15 @@
+// swift-tools-version: 6.2
+// Examples of the library's use: a package of its own, so that it sees what any other package sees.
+import PackageDescription
+
+let package = Package(
+    name: "swiftlet-examples",
+    platforms: [.macOS(.v15)],
+    // In a package of yours: .package(url: "…", branch: "main")
+    dependencies: [.package(name: "swiftlet", path: "..")],
+    targets: ["OfflineBatch", "Streaming", "Chat", "Scoring", "Evaluation", "Ablation"].map { name in
+        .executableTarget(
+            name: name, dependencies: [.product(name: "Swiftlet", package: "swiftlet")], path: name,
+            swiftSettings: [.swiftLanguageMode(.v6)])
+    }
+)
