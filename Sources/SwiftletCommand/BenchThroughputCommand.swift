@@ -11,8 +11,8 @@ package struct BenchThroughputCommand: AsyncParsableCommand {
         abstract: "Measure tokens per second of many requests at once.",
         discussion: """
             The dataset random is --num-prompts prompts of random tokens; nano-vllm is the workload of \
-            nano-vLLM's bench.py, with Python's random numbers (256 prompts: 142,827 tokens in, 133,966 out). \
-            Times include reading the prompts; a short request runs before the clock starts.
+            nano-vLLM's bench.py, with Python's random numbers (256 prompts: 142,827 tokens in, 133,966 out); \
+            --seed draws others. Times include reading the prompts; a short request runs before the clock starts.
             """)
 
     @Option(help: ArgumentHelp("Requests to run (default: 256).", valueName: "count"))
