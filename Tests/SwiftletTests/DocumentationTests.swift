@@ -106,7 +106,7 @@ struct DocumentationTests {
         for output in outputs { print(output.prompt ?? "", output.text) }
 
         for try await delta in llm.stream("Once upon a time", SamplingParams(temperature: 0.7, seed: 42)) {
-            print(delta.text, terminator: "")  // leaving the loop aborts the request
+            print(delta.text, terminator: "")  // text as it comes
         }
         await llm.shutdown()
     }
