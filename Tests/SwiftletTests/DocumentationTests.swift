@@ -97,6 +97,9 @@ struct DocumentationTests {
 
     // MARK: - Code
 
+    /// What the example prints belongs to the reader's terminal, not behind the test run's summary.
+    private func print(_ items: Any..., terminator: String = "\n") {}
+
     @Test("The README's example compiles and runs, as this function's body")
     func example() async throws {
         let llm = try await LLM()  // the demo model; LLM("path/to/Qwen3-0.6B") is a folder's
