@@ -7,9 +7,13 @@ let package = Package(
     platforms: [.macOS(.v15)],
     // In a package of yours: .package(url: "…", branch: "main")
     dependencies: [.package(name: "swiftlet", path: "..")],
-    targets: ["OfflineBatch", "Streaming", "Chat", "Scoring", "Evaluation", "Ablation"].map { name in
+    targets: ["OfflineBatch", "Streaming", "Chat", "Scoring", "Evaluation", "Ablation", "CustomSampler"].map { name in
         .executableTarget(
-            name: name, dependencies: [.product(name: "Swiftlet", package: "swiftlet")], path: name,
+            name: name,
+            dependencies: [
+                .product(name: "Swiftlet", package: "swiftlet"),
+                .product(name: "SwiftletTokenizer", package: "swiftlet"),
+            ], path: name,
             swiftSettings: [.swiftLanguageMode(.v6)])
     }
 )

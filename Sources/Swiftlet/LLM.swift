@@ -36,15 +36,18 @@ public final class LLM: Sendable {
     ///   - model: A Hugging Face directory; nil is the demo model inside this library.
     ///   - tokenizer: A directory or `tokenizer.json` to use instead of the model's own.
     ///   - config: What is fixed for the engine's life.
+    ///   - logitsProcessors: Rules of one's own in the choice of tokens, run in this order (`logits_processors`).
     ///   - logger: Gets one line at start and warnings.
     /// - Throws: ``LLMError``.
     public init(
         _ model: String? = nil, tokenizer: String? = nil, config: EngineConfig = EngineConfig(),
-        logger: Logger = Logger(label: "swiftlet")
+        logitsProcessors: [any LogitsProcessor] = [], logger: Logger = Logger(label: "swiftlet")
     ) async throws {
         try config.validate()
         let mailbox = Mailbox()
-        let loader = ModelLoader(model: model, tokenizerPath: tokenizer, config: config, logger: logger)
+        let loader = ModelLoader(
+            model: model, tokenizerPath: tokenizer, config: config, logger: logger,
+            processors: logitsProcessors)
         let loaded =
             if let path = config.traceFile {
                 try await EngineThread.start(mailbox, maxQueuedRequests: config.maxQueuedRequests) {

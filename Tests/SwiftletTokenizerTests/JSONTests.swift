@@ -173,7 +173,7 @@ import Testing
             #"{"__metadata__":{"format":"pt"},"w":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},"#
             + #""s":"é\u00e9\ud83d\ude42\n","n":[-0.5e-3,1E5,true,false,null,[[]],{}]}"#
         let seed = Array(text.utf8)
-        let run = FuzzRun(seconds: 4, seed: 20_260)
+        let run = FuzzRun(seconds: 5, seed: 20_260)
         var random = SeededGenerator(seed: run.seed)
         var accepted = 0
         var rounds = 0

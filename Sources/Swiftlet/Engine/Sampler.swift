@@ -15,6 +15,7 @@ package final class Sampler<B: Backend> {
     private let backend: B
     private let vocabularySize: Int
     private let eosTokenIDs: [TokenID]
+    private let processors: [any LogitsProcessor]
     private let rows: UnsafeMutableBufferPointer<SampleRow>  // [maxRows]
     private let targets: UnsafeMutablePointer<Target>  // [maxRows], what each of them is for
     private let scratch: B.Buffer  // [maxRows, vocabulary]
@@ -24,10 +25,12 @@ package final class Sampler<B: Backend> {
     private let topValues: UnsafeMutablePointer<Float>  // [maxLogprobs]
 
     package init(
-        backend: B, vocabularySize: Int, eosTokenIDs: Set<TokenID>, maxRows: Int, maxLogprobs: Int
+        backend: B, vocabularySize: Int, eosTokenIDs: Set<TokenID>, maxRows: Int, maxLogprobs: Int,
+        processors: [any LogitsProcessor] = []
     ) throws(LLMError) {
         self.backend = backend
         self.vocabularySize = vocabularySize
+        self.processors = processors
         self.eosTokenIDs = eosTokenIDs.filter { $0 >= 0 && $0 < vocabularySize }
         scratch = try backend.makeBuffer(rows: maxRows, columns: vocabularySize, type: .float)
         rawLogits = try backend.makeBuffer(rows: maxRows, columns: vocabularySize, type: .float)
@@ -109,7 +112,7 @@ package final class Sampler<B: Backend> {
     private func changesLogits(_ sequence: SequenceState) -> Bool {
         let params = sequence.params
         return params.allowedTokenIDs != nil || sequence.outputTokenCount < params.minTokens
-            || !params.logitBias.isEmpty || sequence.occurrences != nil
+            || !params.logitBias.isEmpty || sequence.occurrences != nil || !processors.isEmpty
     }
 
     /// Applies everything that changes logits themselves, in vLLM's order.
@@ -125,13 +128,30 @@ package final class Sampler<B: Backend> {
             for id in params.stopTokenIDs { row[Int(id)] = -.infinity }
         }
         for (id, bias) in params.logitBias { row[Int(id)] += bias }
-        guard let occurrences = sequence.occurrences else { return }
+        if let occurrences = sequence.occurrences { penalise(occurrences, params, row) }
+        runProcessors(sequence, row)
+    }
+
+    private func penalise(
+        _ occurrences: [TokenID: Int32], _ params: SamplingParams, _ row: UnsafeMutablePointer<Float>
+    ) {
         for (id, count) in occurrences {
             var logit = row[Int(id)]
             logit = logit > 0 ? logit / params.repetitionPenalty : logit * params.repetitionPenalty
             logit -= params.frequencyPenalty * Float(count)
             if count > 0 { logit -= params.presencePenalty }
             row[Int(id)] = logit
+        }
+    }
+
+    private func runProcessors(_ sequence: SequenceState, _ row: UnsafeMutablePointer<Float>) {
+        guard !processors.isEmpty else { return }
+        let context = LogitsContext(
+            tokens: sequence.tokens, promptTokenCount: sequence.promptTokenCount, choiceIndex: sequence.choiceIndex,
+            params: sequence.params)
+        for processor in processors {
+            var logits = UnsafeMutableBufferPointer(start: row, count: vocabularySize).mutableSpan
+            processor.process(&logits, context)
         }
     }
 

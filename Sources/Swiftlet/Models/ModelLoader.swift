@@ -22,8 +22,13 @@ package struct ModelLoader: Sendable {
     let tokenizerPath: String?
     let config: EngineConfig
     let logger: Logger
+    let processors: [any LogitsProcessor]
 
-    package init(model: String?, tokenizerPath: String?, config: EngineConfig, logger: Logger) {
+    package init(
+        model: String?, tokenizerPath: String?, config: EngineConfig, logger: Logger,
+        processors: [any LogitsProcessor] = []
+    ) {
+        self.processors = processors
         self.model = model
         self.tokenizerPath = tokenizerPath
         self.config = config
@@ -113,7 +118,7 @@ package struct ModelLoader: Sendable {
             maxLogitRows: maxLogitRows)
         let sampler = try Sampler(
             backend: backend, vocabularySize: modelConfig.vocabularySize, eosTokenIDs: eosTokenIDs,
-            maxRows: maxLogitRows, maxLogprobs: config.maxLogprobs)
+            maxRows: maxLogitRows, maxLogprobs: config.maxLogprobs, processors: processors)
         return Engine(
             scheduler: scheduler, runner: ModelRunner(model: decoder, sampler: sampler),
             batch: Batch(

@@ -1,0 +1,24 @@
+// What `--help` says is part of the interface: a change of it must be wanted. Tools/docs/update-help-snapshots rewrites
+// the snapshots in Tests/Fixtures/help.
+
+import Swiftlet
+import Testing
+
+@Suite("Help texts")
+struct HelpTests {
+    static let commands = [
+        "swiftlet", "swiftlet generate", "swiftlet info", "swiftlet bench", "swiftlet bench throughput",
+        "swiftlet bench latency", "swiftlet bench ablation",
+    ]
+
+    @Test("The help is the snapshot", arguments: commands)
+    func snapshot(command: String) async throws {
+        let words = command.split(separator: " ").map(String.init)
+        let finished = try await RunningCommand.run(Array(words.dropFirst()) + ["--help"])
+        let folder = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
+        let path = "/\(folder)/Fixtures/help/\(words.joined(separator: "-")).txt"
+        let expected = String(decoding: try Platform.readFile(path, limit: 1 << 20), as: UTF8.self)
+        #expect(finished.code == 0)
+        #expect(finished.output == expected, "run Tools/docs/update-help-snapshots if this is what it should say")
+    }
+}
