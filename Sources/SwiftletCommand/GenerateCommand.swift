@@ -87,13 +87,20 @@ package struct GenerateCommand: AsyncParsableCommand {
             succeeded = result.succeeded
             if !engine.quiet, let statistics = result.statistics { Console.note(statistics) }
         } catch {
+            let done = Self.describe(llm.statistics)
             await llm.shutdown()
             guard interrupts.isInterrupted else { throw error }
-            Console.note("\ninterrupted")
+            Console.note("\ninterrupted; \(done)")
             throw Interrupts.exitCode
         }
         await llm.shutdown()
         if !succeeded { throw ExitCode.failure }
+    }
+
+    /// What was done before an interruption.
+    private static func describe(_ statistics: EngineStatistics) -> String {
+        "\(Format.count(statistics.prefillTokens, "prompt token")) read, "
+            + "\(Format.count(statistics.generatedTokens, "token")) generated"
     }
 
     /// All of standard input as one prompt.
@@ -145,7 +152,7 @@ package struct GenerateCommand: AsyncParsableCommand {
             let finished = Format.count(output.count, "finished request")
             let state = "\(path) is unchanged; \(finished) in \(output.partialPath)"
             if !interrupts.isInterrupted { throw LLMError(.inputOutput, "\(error); \(state)") }
-            Console.note("interrupted: \(state)")
+            Console.note("interrupted: \(state); \(Self.describe(statistics))")
             throw Interrupts.exitCode
         }
         try report(run.progress, statistics, seconds: seconds, path)
