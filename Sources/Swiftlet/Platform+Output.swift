@@ -1,4 +1,4 @@
-// Platform: a file that the engine itself writes (traces), behind `canImport` like everything that asks the system.
+// Platform: a file that the engine itself writes (traces) and a clock for it, behind `canImport` like everything that asks the system.
 
 #if canImport(Glibc)
     import Glibc
@@ -7,6 +7,18 @@
 #elseif canImport(Darwin)
     import Darwin
 #endif
+
+extension Platform {
+    /// Nanoseconds on a clock that never goes back.
+    static func monotonicNanoseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+
+    /// The same in seconds.
+    package static func monotonicSeconds() -> Double { Double(monotonicNanoseconds()) * 1e-9 }
+}
 
 /// A new file, written to from one thread, closed at the end of its life. A write that fails ends the writing: a trace
 /// must not end the run that it watches.
@@ -24,9 +36,8 @@ final class OutputFile {
 
     deinit { close(descriptor) }
 
-    func write(_ text: String) {
-        var text = text
-        text.withUTF8 { bytes in
+    func write(_ text: [UInt8]) {
+        text.withUnsafeBytes { bytes in
             var done = 0
             while done < bytes.count && !isBroken {
                 #if canImport(Darwin)

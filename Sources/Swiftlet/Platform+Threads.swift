@@ -1,4 +1,4 @@
-// Platform: the engine's own thread, from pthreads through the C target, and a clock.
+// Platform: the engine's own thread, from pthreads through the C target.
 
 import CSwiftletKernels
 
@@ -19,11 +19,4 @@ extension Platform {
             throw LLMError(.outOfMemory, "the engine's thread can't be started; the limit of threads may be reached")
         }
     }
-
-    /// Seconds on a clock that never goes back.
-    package static func monotonicSeconds() -> Double {
-        let elapsed = ContinuousClock.Instant.now - clockStart
-        return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
-    }
-    private static let clockStart = ContinuousClock.Instant.now
 }

@@ -14,10 +14,11 @@ package final class TraceRecorder {
     }
 
     private let file: OutputFile
-    private let origin = ContinuousClock.now
+    private let origin = Platform.monotonicNanoseconds()
     private var spans: [Span] = []
     private var samples: [(time: Int64, statistics: EngineStatistics, batchTokens: Int)] = []
     private static let capacity = 1 << 16
+    private var text: [UInt8] = []
     private var isFirstEvent = true
 
     /// - Throws: ``LLMError`` when the file can't be made.
@@ -25,18 +26,17 @@ package final class TraceRecorder {
         file = try OutputFile(creating: path)
         spans.reserveCapacity(Self.capacity)
         samples.reserveCapacity(Self.capacity / 16)
-        file.write("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [")
+        file.write(Array("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [".utf8))
     }
 
     deinit {
         flush()
-        file.write("\n]}\n")
+        file.write(Array("\n]}\n".utf8))
     }
 
     /// Nanoseconds since the recorder was made.
     package var now: Int64 {
-        let elapsed = (ContinuousClock.now - origin).components
-        return elapsed.seconds * 1_000_000_000 + elapsed.attoseconds / 1_000_000_000
+        Platform.monotonicNanoseconds() - origin
     }
 
     /// Something that began at `start` and ends now.
@@ -51,36 +51,72 @@ package final class TraceRecorder {
         samples.append((now, statistics, batchTokens))
     }
 
+    /// Writes digit by digit: making strings of a small model's spans would take as long as its steps.
     private func flush() {
-        var text = ""
+        text.removeAll(keepingCapacity: true)
         for span in spans {
-            text += isFirstEvent ? "\n" : ",\n"
-            isFirstEvent = false
-            text += """
-                {"name": "\(span.name)", "ph": "X", "pid": 1, "tid": 1, "ts": \(Self.microseconds(span.start)), \
-                "dur": \(Self.microseconds(span.end - span.start)), "args": {"rows": \(span.rows)}}
-                """
+            begin(span.name, "X", at: span.start)
+            append(", \"tid\": 1, \"dur\": ")
+            appendMicroseconds(span.end - span.start)
+            append(", \"args\": {\"rows\": ")
+            append(Int64(span.rows))
+            append("}}")
         }
-        for sample in samples {
-            text += isFirstEvent ? "\n" : ",\n"
-            isFirstEvent = false
-            let (time, statistics) = (Self.microseconds(sample.time), sample.statistics)
-            text += """
-                {"name": "batch", "ph": "C", "pid": 1, "ts": \(time), "args": {"tokens": \(sample.batchTokens), \
-                "running": \(statistics.runningSequences), "waiting": \(statistics.waitingSequences)}},
-                {"name": "blocks used", "ph": "C", "pid": 1, "ts": \(time), "args": {"blocks": \(statistics.usedBlocks)}},
-                {"name": "totals", "ph": "C", "pid": 1, "ts": \(time), "args": {"prefix cache hits": \
-                \(statistics.prefixCacheHits), "preemptions": \(statistics.preemptions)}}
-                """
-        }
+        for sample in samples { append(sample.statistics, sample.batchTokens, at: sample.time) }
         spans.removeAll(keepingCapacity: true)
         samples.removeAll(keepingCapacity: true)
         file.write(text)
     }
 
+    private func append(_ statistics: EngineStatistics, _ batchTokens: Int, at time: Int64) {
+        func counter(_ name: StaticString, _ values: (name: StaticString, value: Int)...) {
+            begin(name, "C", at: time)
+            append(", \"args\": {")
+            for (index, value) in values.enumerated() {
+                append(index == 0 ? "\"" : ", \"")
+                append(value.name)
+                append("\": ")
+                append(Int64(value.value))
+            }
+            append("}}")
+        }
+        counter(
+            "batch", ("tokens", batchTokens), ("running", statistics.runningSequences),
+            ("waiting", statistics.waitingSequences))
+        counter("blocks used", ("blocks", statistics.usedBlocks))
+        counter(
+            "totals", ("prefix cache hits", statistics.prefixCacheHits), ("preemptions", statistics.preemptions))
+    }
+
+    private func begin(_ name: StaticString, _ phase: StaticString, at time: Int64) {
+        append(isFirstEvent ? "\n{\"name\": \"" : ",\n{\"name\": \"")
+        isFirstEvent = false
+        append(name)
+        append("\", \"ph\": \"")
+        append(phase)
+        append("\", \"pid\": 1, \"ts\": ")
+        appendMicroseconds(time)
+    }
+
+    private func append(_ piece: StaticString) {
+        text.append(contentsOf: UnsafeBufferPointer(start: piece.utf8Start, count: piece.utf8CodeUnitCount))
+    }
+
+    private func append(_ number: Int64) {
+        let start = text.count
+        var rest = number.magnitude
+        repeat {
+            text.append(UInt8(ascii: "0") + UInt8(rest % 10))
+            rest /= 10
+        } while rest > 0
+        if number < 0 { text.append(UInt8(ascii: "-")) }
+        text[start...].reverse()
+    }
+
     /// Nanoseconds as the format's microseconds, to three places.
-    private static func microseconds(_ nanoseconds: Int64) -> String {
-        let rest = String(nanoseconds % 1000)
-        return "\(nanoseconds / 1000)." + String(repeating: "0", count: 3 - rest.count) + rest
+    private func appendMicroseconds(_ nanoseconds: Int64) {
+        append(nanoseconds / 1000)
+        text.append(UInt8(ascii: "."))
+        for unit: Int64 in [100, 10, 1] { text.append(UInt8(ascii: "0") + UInt8(nanoseconds / unit % 10)) }
     }
 }
