@@ -24,7 +24,8 @@ extension Platform {
 /// must not end the run that it watches.
 final class OutputFile {
     private let descriptor: Int32
-    private var isBroken = false
+    /// What the system said when a write failed.
+    private(set) var failure: String?
 
     /// - Throws: ``LLMError`` when it can't be created.
     init(creating path: String) throws(LLMError) {
@@ -34,14 +35,15 @@ final class OutputFile {
     deinit { close(descriptor) }
 
     func write(_ text: [UInt8]) {
-        if !isBroken { isBroken = !text.withUnsafeBytes { Platform.writeAll($0, to: descriptor) } }
+        if failure == nil { failure = text.withUnsafeBytes { Platform.writeAll($0, to: descriptor) } }
     }
 }
 
 /// A file without a name, beside another one: what is written to it is read back once, and gone when the process is.
 final class SpoolFile {
     private let descriptor: Int32
-    private var isBroken = false
+    /// What the system said when a write failed.
+    private(set) var failure: String?
 
     /// - Throws: ``LLMError`` when it can't be created.
     init(beside path: String) throws(LLMError) {
@@ -53,7 +55,7 @@ final class SpoolFile {
     deinit { close(descriptor) }
 
     func write(_ bytes: UnsafeRawBufferPointer) {
-        if !isBroken { isBroken = !Platform.writeAll(bytes, to: descriptor) }
+        if failure == nil { failure = Platform.writeAll(bytes, to: descriptor) }
     }
 
     func rewind() { lseek(descriptor, 0, SEEK_SET) }
@@ -96,8 +98,8 @@ extension Platform {
         #endif
     }
 
-    /// False when something could not be written.
-    fileprivate static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Bool {
+    /// What the system said when something could not be written.
+    fileprivate static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> String? {
         var done = 0
         while done < bytes.count {
             #if canImport(Darwin)
@@ -108,9 +110,9 @@ extension Platform {
                 let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
             #endif
             if count < 0 && errno == EINTR { continue }
-            if count <= 0 { return false }
+            if count <= 0 { return String(cString: strerror(errno)) }
             done += count
         }
-        return true
+        return nil
     }
 }

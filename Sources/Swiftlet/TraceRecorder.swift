@@ -7,6 +7,7 @@
 // Invariant: watching changes no result, and a record costs one look at the clock.
 
 import CSwiftletKernels
+package import Logging
 
 /// What a record is about: a span of time, or the value of a counter from then on.
 package enum TraceEvent: UInt8, CaseIterable {
@@ -58,8 +59,13 @@ package final class TraceRecorder {
     /// The end of the newest span.
     package private(set) var last: UInt64 = 0
 
+    private let logger: Logger
+    private let path: String
+
     /// - Throws: ``LLMError`` when the file can't be made.
-    package init(path: String) throws(LLMError) {
+    package init(path: String, logger: Logger) throws(LLMError) {
+        self.path = path
+        self.logger = logger
         file = try OutputFile(creating: path)
         spool = try SpoolFile(beside: path)
         records.initialize(repeating: Record(start: 0, end: 0, value: 0, event: 0))
@@ -67,6 +73,9 @@ package final class TraceRecorder {
 
     deinit {
         writeTrace()
+        if let failure = spool.failure ?? file.failure {
+            logger.error("the trace is not complete: \(path) can't be written: \(failure)")
+        }
         records.deallocate()
     }
 
