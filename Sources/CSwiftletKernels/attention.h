@@ -18,6 +18,9 @@ enum {
     MAX_TILE_ROWS = 6,         // the most rows of a register tile, on any level
 };
 
+// Of a row that has seen nothing: finite, so that nothing minus nothing is 0 and not NaN.
+#define FIRST_MAXIMUM (-1e30f)
+
 // --- Geometry of the cache ---------------------------------------------------------------------------------
 
 static inline int32_t cache_unit(const swiftlet_kv_layer *cache) { return cache->dtype == SWIFTLET_BFLOAT16 ? 2 : 1; }

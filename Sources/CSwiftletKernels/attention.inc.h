@@ -22,14 +22,9 @@ INLINE int32_t attention_start(int32_t window, int32_t position) {
     return window > 0 && position >= window ? position - window + 1 : 0;
 }
 
-INLINE int32_t attention_claim(attention_work *work) {
-    return atomic_fetch_add_explicit(&work->claimed, 1, memory_order_relaxed);
-}
-
 /// The rows of an item; none (count 0) for the few numbers that stay empty.
 static attention_rows attention_item(const attention_work *work, int32_t item) {
     const swiftlet_paged_batch *batch = work->batch;
-    if (item >= work->items) return (attention_rows){0};
     int32_t number = work->items_per_head - 1 - item % work->items_per_head;
     int32_t sequence = sequence_of_block(batch, number, work->group, work->rows_per_item, 1);
     int64_t block = number - first_block_number(batch, sequence, work->group, work->rows_per_item, 1);
@@ -38,6 +33,38 @@ static attention_rows attention_item(const attention_work *work, int32_t item) {
     if (first >= rows) return (attention_rows){0};
     int64_t count = rows - first < work->rows_per_item ? rows - first : work->rows_per_item;
     return (attention_rows){sequence, item / work->items_per_head, (int32_t)first, (int32_t)count};
+}
+
+/// Claims the next item; count is 0 when none is left.
+static attention_rows attention_claim(attention_work *work) {
+    for (;;) {
+        int32_t item = atomic_fetch_add_explicit(&work->claimed, 1, memory_order_relaxed);
+        if (item >= work->items) return (attention_rows){0};
+        attention_rows rows = attention_item(work, item);
+        if (rows.count > 0) return rows;
+    }
+}
+
+/// A row of an item: its token in the batch and in its sequence, and its query head in the group.
+typedef struct {
+    int32_t token, position, head, first_head;
+} attention_cursor;
+
+INLINE attention_cursor attention_first_row(const attention_work *work, const attention_rows *rows) {
+    int32_t token = rows->first / work->group;
+    return (attention_cursor){work->batch->query_offsets[rows->sequence] + token,
+                              first_position(work->batch, rows->sequence) + token, rows->first % work->group,
+                              rows->head * work->group};
+}
+INLINE void attention_next_row(const attention_work *work, attention_cursor *row) {
+    if (++row->head < work->group) return;
+    row->head = 0;
+    row->token++;
+    row->position++;
+}
+/// Where the row's query or output lies, in elements.
+INLINE size_t attention_offset(const attention_work *work, const attention_cursor *row, size_t stride) {
+    return (size_t)row->token * stride + (size_t)(row->first_head + row->head) * (size_t)work->cache->head_dim;
 }
 
 /// Divides a thread's scratch. 2 * O, queries and weights of 96 rows take 320 KiB at the largest head.
@@ -91,16 +118,39 @@ static attention_tile NAMED(first_tile)(const attention_work *work, const attent
     return NAMED(find_tile)(work, rows, start & -TILE_POSITIONS, start, last + 1);
 }
 
+/// Asks for the lines of a thread's next queries, or for those it will write: they lie apart, so that only asking
+/// for all of them hides the distance.
+INLINE void NAMED(prefetch_rows)(const attention_work *work, const attention_rows *rows, const bool writing) {
+    const ELEMENT *base = writing ? work->out : work->q;
+    attention_cursor at = attention_first_row(work, rows);
+    for (int32_t i = 0; i < rows->count; i++, attention_next_row(work, &at)) {
+        const ELEMENT *p = base + attention_offset(work, &at, writing ? work->out_stride : work->q_stride);
+        for (int32_t d = 0; d < work->cache->head_dim; d += 16 * UNIT)
+            if (writing) __builtin_prefetch(p + d, 1, 3);
+            else __builtin_prefetch(p + d, 0, 2);
+    }
+}
+
+/// At an item's last tile: its outputs' lines, and the queries and first tile of the thread's next item.
+static attention_rows NAMED(look_ahead)(attention_work *work, const attention_rows *rows, attention_tile *first) {
+    NAMED(prefetch_rows)(work, rows, true);
+    attention_rows following = attention_claim(work);
+    if (following.count == 0) return following;
+    NAMED(prefetch_rows)(work, &following, false);
+    *first = NAMED(first_tile)(work, &following);
+    return following;
+}
+
 /// Copies the queries (rows at a large power-of-two stride would share cache sets) and notes what each row sees.
 static void NAMED(load_rows)(const attention_work *work, const attention_rows *rows, attention_state *state) {
-    int32_t head_dim = work->cache->head_dim, words = head_dim / UNIT;
-    int32_t token = work->batch->query_offsets[rows->sequence], position = first_position(work->batch, rows->sequence);
-    for (int32_t i = 0; i < rows->count; i++) {
-        int32_t row = rows->first + i, head = rows->head * work->group + row % work->group;
-        const ELEMENT *q = (const ELEMENT *)work->q + (size_t)(token + row / work->group) * work->q_stride;
-        memcpy(state->queries + i * words, q + (size_t)head * (size_t)head_dim, (size_t)words * 4);
-        state->start[i] = attention_start(work->window, position + row / work->group);
-        state->limit[i] = position + row / work->group + 1;
+    int32_t words = work->cache->head_dim / UNIT;
+    attention_cursor at = attention_first_row(work, rows);
+    for (int32_t i = 0; i < rows->count; i++, attention_next_row(work, &at)) {
+        const ELEMENT *q = (const ELEMENT *)work->q + attention_offset(work, &at, work->q_stride);
+        uint32_t *copy = state->queries + i * words;
+        for (int32_t k = 0; k < words; k += 4) memcpy(copy + k, q + UNIT * k, 4 * sizeof(uint32_t));
+        state->start[i] = attention_start(work->window, at.position);
+        state->limit[i] = at.position + 1;
     }
 }
 
@@ -117,11 +167,7 @@ static void NAMED(attend_row_tile)(const attention_work *work, const attention_s
                                                next->keys + panel, state->scores + 16 * panel);
         panel += 1 << width;
     }
-    for (int32_t i = begin; i < end; i++)
-        NAMED(softmax_row)(state->scores + (i - begin) * TILE_POSITIONS,
-                           state->start[i] > tile ? state->start[i] - tile : 0, state->limit[i] - tile, work->scale,
-                           dims, state->high + i, state->sum + i * 16, state->out + i * dims,
-                           state->weights + i * (TILE_POSITIONS / UNIT));
+    NAMED(softmax_rows)(state, begin, end, tile, work->scale, dims);
 }
 
 static void NAMED(attend_values)(const attention_work *work, const attention_state *state, int32_t begin,
@@ -156,7 +202,7 @@ static void NAMED(attend_tile)(const attention_work *work, const attention_state
 }
 
 static void NAMED(clear_rows)(int32_t count, int32_t dims, float *high, float *sum, float *out) {
-    for (int32_t i = 0; i < count; i++) high[i] = -1e30f;
+    for (int32_t i = 0; i < count; i++) high[i] = FIRST_MAXIMUM;
     memset(sum, 0, (size_t)count * 16 * sizeof(float));
     memset(out, 0, (size_t)count * (size_t)dims * sizeof(float));
 }
@@ -167,52 +213,42 @@ static void NAMED(merge_rows)(attention_state *state, int32_t count, int32_t dim
                          state->all_sum + i * 16, state->all_out + i * dims);
 }
 
-/// An item. `following` is the first tile of the thread's next item, or NULL.
-static void NAMED(attend)(const attention_work *work, const attention_rows *rows, const attention_tile *following,
-                          attention_state state) {
+/// An item. Returns the thread's next one, which is claimed at the last tile, so that its start is on the way.
+static attention_rows NAMED(attend)(attention_work *work, const attention_rows *rows, attention_state state) {
     int32_t head_dim = work->cache->head_dim, dims = cache_value_row(head_dim), count = rows->count;
     NAMED(load_rows)(work, rows, &state);
     int32_t start = state.start[0], limit = state.limit[count - 1];
+    attention_rows following = {0};
     attention_tile at = NAMED(first_tile)(work, rows);
     for (int32_t tile = start & -TILE_POSITIONS, segment_end; tile < limit; tile = segment_end) {
         segment_end = (tile / SEGMENT_POSITIONS + 1) * SEGMENT_POSITIONS;
         bool merging = tile > start;
         NAMED(clear_rows)(count, dims, state.high, state.sum, state.out);
         for (; tile < limit && tile < segment_end; tile += TILE_POSITIONS) {
-            attention_tile next = tile + TILE_POSITIONS < limit
-                                      ? NAMED(find_tile)(work, rows, tile + TILE_POSITIONS, start, limit)
-                                      : following != NULL ? *following : at;
+            attention_tile next = at;
+            if (tile + TILE_POSITIONS < limit) next = NAMED(find_tile)(work, rows, tile + TILE_POSITIONS, start, limit);
+            else following = NAMED(look_ahead)(work, rows, &next);
             NAMED(attend_tile)(work, &state, count, tile, &at, &next);
             at = next;
         }
         if (merging) NAMED(merge_rows)(&state, count, dims);
         else attention_swap(&state);
     }
-    int32_t token = work->batch->query_offsets[rows->sequence];
-    for (int32_t i = 0; i < count; i++) {
-        int32_t row = rows->first + i, head = rows->head * work->group + row % work->group;
-        ELEMENT *out = (ELEMENT *)work->out + (size_t)(token + row / work->group) * work->out_stride;
+    attention_cursor row = attention_first_row(work, rows);
+    for (int32_t i = 0; i < count; i++, attention_next_row(work, &row))
         NAMED(finish_row)(head_dim, state.all_sum + i * 16, state.all_out + i * dims,
-                          out + (size_t)head * (size_t)head_dim);
-    }
+                          (ELEMENT *)work->out + attention_offset(work, &row, work->out_stride));
+    return following;
 }
 
-/// Claims items until none is left. The next one is claimed early, to prefetch its start, when this one is a
-/// decode; behind a large item that would only leave the next one waiting.
+/// Claims and runs items until none is left.
 static void NAMED(attention)(void *context, int32_t item, int32_t thread) {
     (void)item;
     attention_work *work = context;
     attention_state state = attention_divide(swiftlet_scratch(work->cpu, thread), work->rows_per_item,
                                              cache_value_row(work->cache->head_dim));
-    for (int32_t claimed = attention_claim(work); claimed < work->items;) {
-        attention_rows rows = attention_item(work, claimed), following = {0};
-        bool early = rows.count <= work->group;
-        if (early) following = attention_item(work, claimed = attention_claim(work));
-        attention_tile first;
-        if (following.count > 0) first = NAMED(first_tile)(work, &following);
-        if (rows.count > 0) NAMED(attend)(work, &rows, following.count > 0 ? &first : NULL, state);
-        if (!early) claimed = attention_claim(work);
-    }
+    attention_rows rows = attention_claim(work);
+    while (rows.count > 0) rows = NAMED(attend)(work, &rows, state);
 }
 
 #undef TILE_ROWS

@@ -34,11 +34,13 @@ INLINE vf NAMED(power_of_two)(vf x) {
 }
 
 /// Moves a row's maximum to at least `high` (any lane), and O and L with it.
-static void NAMED(raise_maximum)(vf high, int32_t dims, float *maximum, float *sum, float *out) {
+NOINLINE void NAMED(raise_maximum)(vf high, int32_t dims, float *maximum, float *sum, float *out) {
     float candidate = vf_maximum(high);
     float raised = candidate > *maximum ? candidate : *maximum;
     vf factor = NAMED(power_of_two)(vf_set(*maximum - raised));
+    bool first = *maximum == FIRST_MAXIMUM;  // O and L are still zero
     *maximum = raised;
+    if (first) return;
     vf_store(sum, vf_load(sum) * factor);
     for (int32_t d = 0; d < dims; d += 16) vf_store(out + d, vf_load(out + d) * factor);
 }
@@ -62,21 +64,23 @@ INLINE vf NAMED(store_weights)(const vf *e, uint32_t *weights, vf sum) {
 }
 
 /// weights[64 / UNIT] = 2^(scores[64] * scale - M) for the slots start..<limit of the tile, 0 for the others. M moves
-/// only when a score exceeds it by more than 8, so O is seldom touched.
-static void NAMED(softmax_row)(const float *scores, int32_t start, int32_t limit, float scale, int32_t dims,
-                               float *maximum, float *sum, float *out, uint32_t *weights) {
+/// only when a score exceeds it by more than 8, so O is seldom touched. `masked` false is for rows that see all.
+INLINE void NAMED(weigh)(const bool masked, const float *scores, int32_t start, int32_t limit, float scale,
+                         int32_t dims, float *maximum, float *sum, float *out, uint32_t *weights) {
     vf c[TILE_PANELS], e[TILE_PANELS];
     vi seen[TILE_PANELS];
-    vf high = vf_set(-__builtin_inff());
 #pragma clang loop unroll(full)
     for (int j = 0; j < TILE_PANELS; j++) {
         vw slot = (vw)vi_iota() + vw_set((uint32_t)(16 * j - start));
-        seen[j] = slot < vw_set((uint32_t)(limit - start));
+        seen[j] = masked ? slot < vw_set((uint32_t)(limit - start)) : (vi)vw_set(~0u);
         c[j] = vf_load(scores + 16 * j);
-        high = vf_max(vf_select(seen[j], c[j], vf_set(-__builtin_inff())), high);
     }
+    vf high = vf_select(seen[0], c[0], vf_set(-__builtin_inff()));
+#pragma clang loop unroll(full)
+    for (int j = 1; j < TILE_PANELS; j++)
+        high = vf_max(vf_select(seen[j], c[j], vf_set(-__builtin_inff())), high);
     high *= vf_set(scale);
-    if (__builtin_reduce_or(high > vf_set(*maximum + 8)) != 0)
+    if (__builtin_expect(__builtin_reduce_or(high > vf_set(*maximum + 8)) != 0, 0))
         NAMED(raise_maximum)(high, dims, maximum, sum, out);
     vf m = vf_set(-*maximum);
 #pragma clang loop unroll(full)
@@ -87,6 +91,21 @@ static void NAMED(softmax_row)(const float *scores, int32_t start, int32_t limit
     for (int j = 0; j < TILE_PANELS; j += UNIT)
         total = NAMED(store_weights)(e + j, weights + 16 * (j / UNIT), total);
     vf_store(sum, total);
+}
+
+/// Rows begin..<end, their scores [rows][64] of one tile.
+NOINLINE void NAMED(softmax_rows)(const attention_state *state, int32_t begin, int32_t end, int32_t tile, float scale,
+                                  int32_t dims) {
+    for (int32_t i = begin; i < end; i++) {
+        const float *scores = state->scores + (i - begin) * TILE_POSITIONS;
+        int32_t start = state->start[i] > tile ? state->start[i] - tile : 0, limit = state->limit[i] - tile;
+        float *high = state->high + i, *sum = state->sum + i * 16, *out = state->out + i * dims;
+        uint32_t *weights = state->weights + i * (TILE_POSITIONS / UNIT);
+        if (start == 0 && limit >= TILE_POSITIONS)
+            NAMED(weigh)(false, scores, 0, TILE_POSITIONS, scale, dims, high, sum, out, weights);
+        else
+            NAMED(weigh)(true, scores, start, limit, scale, dims, high, sum, out, weights);
+    }
 }
 
 /// Merges one row's segment into what the segments before it gave. With nothing on one side, the other one

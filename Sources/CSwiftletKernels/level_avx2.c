@@ -10,7 +10,7 @@
 
 #define LEVEL_AVX2
 #define LEVEL_TABLE swiftlet_kernels_avx2
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,prfchw"))), apply_to = function)
 #include "level.inc.h"
 #pragma clang attribute pop
 

@@ -11,7 +11,7 @@
 #define LEVEL_AVX512BF16
 #define LEVEL_TABLE swiftlet_kernels_avx512bf16
 #pragma clang attribute push( \
-    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))), apply_to = function)
+    __attribute__((target("avx2,fma,f16c,prfchw,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))), apply_to = function)
 #include "level.inc.h"
 #pragma clang attribute pop
 

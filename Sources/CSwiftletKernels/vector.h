@@ -29,6 +29,7 @@
 #pragma clang diagnostic ignored "-Wpsabi"
 
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
 
 typedef float vf __attribute__((vector_size(64)));     // 16 float32
 typedef uint32_t vw __attribute__((vector_size(64)));  // 16 words: a float32 or two bfloat16
@@ -56,7 +57,13 @@ INLINE vf vf_fma(vf a, vf b, vf c) {
     return a * b + c;
 #endif
 }
-INLINE vf vf_max(vf a, vf b) { return vf_select(a > b, a, b); }  // b when a is NaN
+INLINE vf vf_max(vf a, vf b) {  // a > b ? a : b, so b when either is NaN
+#if HAS_AVX512
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    return vf_select(a > b, a, b);
+#endif
+}
 
 // Two bfloat16 of a word as float32.
 INLINE vf bf16_low(vw w) { return (vf)(w << 16); }
@@ -159,16 +166,14 @@ INLINE vf vf_silu(vf x) { return x / (vf_set(1) + vf_exp(-x)); }
 
 // Horizontal reductions: halves onto halves, always in this order.
 INLINE float vf_sum(vf v) {
-    float a[16];
-    memcpy(a, &v, 64);
-    for (int width = 8; width > 0; width /= 2)
-        for (int i = 0; i < width; i++) a[i] += a[i + width];
-    return a[0];
+    v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3);
+    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1);
+    return v[0] + v[1];
 }
 INLINE float vf_maximum(vf v) {
-    float a[16];
-    memcpy(a, &v, 64);
-    for (int width = 8; width > 0; width /= 2)
-        for (int i = 0; i < width; i++) a[i] = a[i] > a[i + width] ? a[i] : a[i + width];
-    return a[0];
+    v = vf_max(v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    v = vf_max(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3));
+    v = vf_max(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1));
+    return v[0] > v[1] ? v[0] : v[1];
 }
