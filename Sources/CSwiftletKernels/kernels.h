@@ -52,6 +52,9 @@ static inline void *swiftlet_scratch(const swiftlet_cpu *cpu, int32_t thread) {
 
 static inline int32_t swiftlet_ceil_div(int32_t a, int32_t b) { return a / b + (a % b != 0); }
 
+/// Packs rows first_row..<first_row + rows of a tensor, on this thread.
+void swiftlet_pack_here(const swiftlet_pack *pack, int32_t first_row, int32_t rows);
+
 extern const swiftlet_kernel_table swiftlet_kernels_portable;
 #if defined(__x86_64__)
 extern const swiftlet_kernel_table swiftlet_kernels_avx2;

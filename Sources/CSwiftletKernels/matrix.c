@@ -51,12 +51,35 @@ static void words_from_source(const pack_work *work, const uint8_t *source, int3
         words[i] = scalar_bf16(values[2 * i]) | (uint32_t)scalar_bf16(values[2 * i + 1]) << 16;
 }
 
+typedef uint32_t quad __attribute__((vector_size(16), may_alias));
+
+// Sixteen rows' words to lanes: whole cache lines, written past the caches, because nothing reads them soon.
+static void store_lines(uint32_t words[GROUP_ROWS][BLOCK_WORDS], uint32_t *out) {
+    for (int32_t i = 0; i < BLOCK_WORDS; i += 4)
+        for (int32_t row = 0; row < GROUP_ROWS; row += 4) {
+            quad in[4], pair[4];
+            for (int32_t r = 0; r < 4; r++) memcpy(&in[r], &words[row + r][i], sizeof(quad));
+            for (int32_t r = 0; r < 4; r += 2) {
+                pair[r] = __builtin_shufflevector(in[r], in[r + 1], 0, 4, 1, 5);
+                pair[r + 1] = __builtin_shufflevector(in[r], in[r + 1], 2, 6, 3, 7);
+            }
+            quad *line = (quad *)(out + (size_t)i * 64 + row);  // [4], a row of words apart
+            for (int32_t half = 0; half < 2; half++) {
+                quad low = __builtin_shufflevector(pair[half], pair[half + 2], 0, 1, 4, 5);
+                quad high = __builtin_shufflevector(pair[half], pair[half + 2], 2, 3, 6, 7);
+                __builtin_nontemporal_store(low, line + 32 * half);
+                __builtin_nontemporal_store(high, line + 32 * half + 16);
+            }
+        }
+}
+
 // Rows first..<end of one panel, at most GROUP_ROWS of them; out: the first one's lane.
 static void pack_group(const pack_work *work, int32_t first, int32_t end, uint32_t *out) {
     const swiftlet_matrix *matrix = work->matrix;
     int32_t unit = matrix->dtype == SWIFTLET_BFLOAT16 ? 2 : 1;
     size_t element = work->type == SWIFTLET_SOURCE_F32 ? 4 : 2;
     int32_t words = words_per_row(matrix->columns, matrix->dtype);
+    bool whole_lines = end - first == GROUP_ROWS && (uintptr_t)out % (GROUP_ROWS * sizeof(uint32_t)) == 0;
     for (int32_t k = 0; k < words; k += BLOCK_WORDS) {
         int32_t column = k * unit;
         int32_t count = matrix->columns - column < BLOCK_WORDS * unit ? matrix->columns - column : BLOCK_WORDS * unit;
@@ -68,21 +91,19 @@ static void pack_group(const pack_work *work, int32_t first, int32_t end, uint32
             __builtin_prefetch(source + 512);
             words_from_source(work, source, count, buffer[row - first]);
         }
+        if (whole_lines && block == BLOCK_WORDS) {
+            store_lines(buffer, out + (size_t)k * 64);
+            continue;
+        }
         for (int32_t i = 0; i < block; i++) {
             uint32_t *lanes = out + (size_t)(k + i) * 64;
-            if (end - first == GROUP_ROWS)
-                for (int32_t row = 0; row < GROUP_ROWS; row++) lanes[row] = buffer[row][i];
-            else
-                for (int32_t row = 0; row < end - first; row++) lanes[row] = buffer[row][i];
+            for (int32_t row = 0; row < end - first; row++) lanes[row] = buffer[row][i];
         }
     }
 }
 
-static void pack_panel(void *context, int32_t item, int32_t thread) {
-    (void)thread;
-    const pack_work *work = context;
+static void pack_panel(const pack_work *work, int32_t panel) {
     const swiftlet_matrix *matrix = work->matrix;
-    int32_t panel = work->first_row / work->rows_per_panel + item;
     int32_t first = panel * work->rows_per_panel, end = first + work->rows_per_panel;
     size_t panel_words = (size_t)words_per_row(matrix->columns, matrix->dtype) * 64;
     uint32_t *out = matrix->words + (size_t)panel * panel_words + work->first_lane - first;
@@ -92,17 +113,19 @@ static void pack_panel(void *context, int32_t item, int32_t thread) {
         pack_group(work, row, end - row < GROUP_ROWS ? end : row + GROUP_ROWS, out + row);
 }
 
-void swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
-                        int32_t rows, const void *source, swiftlet_source type, size_t source_stride) {
-    if (rows <= 0 || matrix->columns <= 0) return;
+void swiftlet_pack_here(const swiftlet_pack *pack, int32_t first_row, int32_t rows) {
+    size_t row_bytes = pack->source_stride * (pack->type == SWIFTLET_SOURCE_F32 ? 4 : 2);
     pack_work work = {
-        .matrix = matrix, .source = source, .type = type,
-        .row_bytes = source_stride * (type == SWIFTLET_SOURCE_F32 ? 4 : 2),
-        .first_row = first_row, .rows = rows,
-        .rows_per_panel = matrix->gated ? 32 : 64, .first_lane = part == SWIFTLET_PART_UP ? 32 : 0,
+        .matrix = &pack->matrix,
+        .source = (const uint8_t *)pack->source + (size_t)(first_row - pack->first_row) * row_bytes,
+        .type = pack->type, .row_bytes = row_bytes, .first_row = first_row, .rows = rows,
+        .rows_per_panel = pack->matrix.gated ? 32 : 64, .first_lane = pack->part == SWIFTLET_PART_UP ? 32 : 0,
     };
-    int32_t panels = (first_row + rows - 1) / work.rows_per_panel - first_row / work.rows_per_panel + 1;
-    swiftlet_parallel_for(cpu, panels, pack_panel, &work);
+    int32_t last = (first_row + rows - 1) / work.rows_per_panel;
+    for (int32_t panel = first_row / work.rows_per_panel; panel <= last; panel++) pack_panel(&work, panel);
+#if defined(__x86_64__)
+    __builtin_ia32_sfence();  // what went past the caches is seen by whoever sees that this is done
+#endif
 }
 
 void swiftlet_convert_to_float(const void *source, swiftlet_source type, size_t count, float *out) {

@@ -1,6 +1,8 @@
 // Platform: the engine's own thread, from pthreads through the C target.
 
 import CSwiftletKernels
+import Dispatch
+import Synchronization
 
 extension Platform {
     private final class Body {
@@ -18,5 +20,30 @@ extension Platform {
             context.release()
             throw LLMError(.outOfMemory, "the engine's thread can't be started; the limit of threads may be reached")
         }
+    }
+}
+
+/// A value that a thread of its own computes while its maker does other things.
+final class Deferred<Value: Sendable>: Sendable {
+    private let outcome = Mutex<Result<Value, LLMError>?>(nil)
+    private let isDone = DispatchSemaphore(value: 0)
+
+    init(_ body: @escaping @Sendable () throws(LLMError) -> Value) throws(LLMError) {
+        try Platform.startThread { [self] in
+            let result: Result<Value, LLMError>
+            do throws(LLMError) {
+                result = .success(try body())
+            } catch {
+                result = .failure(error)
+            }
+            outcome.withLock { $0 = result }
+            isDone.signal()
+        }
+    }
+
+    /// Waits for it. To be called once.
+    func value() throws(LLMError) -> Value {
+        isDone.wait()
+        return try outcome.withLock { $0 }!.get()
     }
 }

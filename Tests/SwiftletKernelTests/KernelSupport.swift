@@ -32,6 +32,8 @@ struct SeededRandom: RandomNumberGenerator {
 
     mutating func float(_ range: ClosedRange<Float> = -1...1) -> Float { Float.random(in: range, using: &self) }
     mutating func int(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
+    /// The bits of a finite bfloat16.
+    mutating func bits() -> UInt16 { bfloat16(float()) }
     mutating func bool() -> Bool { Bool.random(using: &self) }
 }
 
@@ -54,6 +56,27 @@ final class Pool {
     }
 
     deinit { swiftlet_cpu_destroy(cpu) }
+}
+
+/// A file's bytes, mapped. The file has no name any more.
+final class MappedBytes {
+    let bytes: UnsafeRawBufferPointer
+
+    struct Failure: Error {}
+
+    init(_ contents: [UInt8]) throws {
+        var path = Array("/tmp/swiftlet-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&path)
+        guard descriptor >= 0 else { throw Failure() }
+        unlink(path)
+        defer { close(descriptor) }
+        guard write(descriptor, contents, contents.count) == contents.count,
+            let address = mmap(nil, contents.count, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED
+        else { throw Failure() }
+        bytes = UnsafeRawBufferPointer(start: address, count: contents.count)
+    }
+
+    deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress!), bytes.count) }
 }
 
 /// The C library's functions, so that only this file imports it.

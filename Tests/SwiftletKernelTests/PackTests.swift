@@ -92,6 +92,55 @@ extension Kernels {
             }
         }
 
+        /// The tensors of a model in one call, some of them large enough for several items, one from a mapped file.
+        @Test(arguments: [1, 3]) func allTensorsAtOnceArePackedAsOneByOne(threads: Int) throws {
+            let pool = Pool(SWIFTLET_LEVEL_PORTABLE, threads: threads)
+            var random = SeededRandom(11)
+            let columns = 1030  // two bytes each: about 1,000 rows an item
+            let plain = [1, 1000, 2500, 30, 0, 77].map { rows in (0..<rows * columns).map { _ in random.bits() } }
+            let gate = (0..<1500 * columns).map { _ in random.bits() }
+            let up = (0..<1500 * columns).map { _ in random.bits() }
+            let file = try MappedBytes(gate.withUnsafeBytes { Array($0) })
+            let stacked = PackedMatrix(
+                rows: plain.reduce(0) { $0 + $1.count / columns }, columns: columns, dtype: SWIFTLET_BFLOAT16)
+            let gated = PackedMatrix(rows: 3000, columns: columns, dtype: SWIFTLET_BFLOAT16, gated: true)
+            func pack(
+                _ matrix: PackedMatrix, _ part: swiftlet_part, _ source: UnsafeRawPointer?, at row: Int, _ rows: Int
+            ) -> swiftlet_pack {
+                swiftlet_pack(
+                    matrix: matrix.matrix, source: source, source_stride: columns, type: SWIFTLET_SOURCE_BF16,
+                    part: part, first_row: Int32(row), rows: Int32(rows), first_item: 0,
+                    mapped: source == file.bytes.baseAddress)
+            }
+            up.withUnsafeBytes { up in
+                var packs = [pack(gated, SWIFTLET_PART_GATE, file.bytes.baseAddress, at: 0, 1500)]
+                let joined = plain.flatMap { $0 }
+                joined.withUnsafeBytes { joined in
+                    var row = 0
+                    for tensor in plain {
+                        let rows = tensor.count / columns
+                        packs.append(
+                            pack(stacked, SWIFTLET_PART_WHOLE, joined.baseAddress! + row * columns * 2, at: row, rows))
+                        row += rows
+                    }
+                    packs.append(pack(gated, SWIFTLET_PART_UP, up.baseAddress, at: 0, 1500))
+                    swiftlet_pack_all(pool.cpu, &packs, Int32(packs.count))
+                }
+            }
+            let wanted = plain.flatMap { $0 }.map { float($0) }
+            var equal = true
+            for index in wanted.indices {
+                equal = equal && stacked.value(index / columns, index % columns) == wanted[index]
+            }
+            for index in gate.indices {
+                let (row, column) = (index / columns, index % columns)
+                equal = equal && gated.value(row, column) == float(gate[index])
+                equal = equal && gated.value(1500 + row, column) == float(up[index])
+            }
+            #expect(equal)
+            #expect(file.bytes.elementsEqual(gate.withUnsafeBytes { Array($0) }), "a mapping's pages can be read again")
+        }
+
         @Test func roundingToBfloat16IsToNearestEven() {
             let pool = Pool(SWIFTLET_LEVEL_PORTABLE)
             var random = SeededRandom(3)

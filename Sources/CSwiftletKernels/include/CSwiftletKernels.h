@@ -95,8 +95,26 @@ int32_t swiftlet_matrix_panels(int32_t rows, bool gated);
 /// Bytes behind `words` of a matrix of this shape, dtype and format (its `words` are not looked at).
 size_t swiftlet_matrix_bytes(const swiftlet_matrix *matrix);
 
-/// Packs `rows` rows of a row-major source (any byte alignment, `source_stride` elements from row to row) into
-/// the matrix from row `first_row` of the given part on. WHOLE for plain matrices, GATE and UP for gated ones.
+/// A tensor on its way into a matrix: `rows` rows of a row-major source (any byte alignment, `source_stride`
+/// elements from row to row) that go to the given part from row `first_row` on. WHOLE for plain matrices, GATE and UP
+/// for gated ones.
+typedef struct {
+    swiftlet_matrix matrix;
+    const void *source;
+    size_t source_stride;
+    swiftlet_source type;
+    swiftlet_part part;
+    int32_t first_row;
+    int32_t rows;
+    int32_t first_item;  // set by swiftlet_pack_all
+    /// The source is a mapped file: its pages are read ahead, and let go of (not for good) when they are packed.
+    bool mapped;
+} swiftlet_pack;
+
+/// Packs all of them, in parallel over all their rows; tensors without rows or columns are dropped from the list.
+void swiftlet_pack_all(swiftlet_cpu *cpu, swiftlet_pack *packs, int32_t count);
+
+/// Packs one tensor that is not mapped.
 void swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
                         int32_t rows, const void *source, swiftlet_source type, size_t source_stride);
 

@@ -51,7 +51,10 @@ package protocol Backend: AnyObject, SendableMetatype {
     func makeMatrix(
         rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> Matrix
+    /// Notes that this tensor fills these rows; it may be read only in `finishLoading()`.
     func load(_ tensor: Checkpoint.Tensor, into matrix: Matrix, part: MatrixPart, firstRow: Int) throws(LLMError)
+    /// Called after the last `load`: all matrices are filled when it returns.
+    func finishLoading() throws(LLMError)
     func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float)
     func makeVector(_ values: [Float]) throws(LLMError) -> Vector
     /// One vector of several tensors, one after the other.
@@ -84,4 +87,8 @@ package protocol Backend: AnyObject, SendableMetatype {
         values: UnsafeMutablePointer<Float>)
     /// Chooses a token for each row of `count` logits.
     func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int)
+}
+
+extension Backend {
+    package func finishLoading() {}
 }

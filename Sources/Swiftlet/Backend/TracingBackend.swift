@@ -31,6 +31,8 @@ package final class TracingBackend<Base: Backend>: Backend {
         try base.load(tensor, into: matrix, part: part, firstRow: firstRow)
     }
 
+    package func finishLoading() throws(LLMError) { try base.finishLoading() }
+
     package func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float) {
         base.fillRandom(matrix, seed: seed, scale: scale)
     }

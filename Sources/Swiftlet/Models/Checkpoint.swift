@@ -22,6 +22,9 @@ package final class Checkpoint {
             shape = description.shape
         }
 
+        /// Whether its bytes are a file's, mapped.
+        package var isMapped: Bool { file.isMapped }
+
         package var elementCount: Int { shape.reduce(1, *) }
 
         /// Lends the bytes, row-major, possibly at an odd address; the pointer must not leave `body`.

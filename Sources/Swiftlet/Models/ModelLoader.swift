@@ -55,7 +55,8 @@ package struct ModelLoader: Sendable {
             config: modelConfig, engine: config, dtype: dtype, maxModelLength: maxModelLength,
             maxBatchedTokens: try maxBatchedTokens(maxModelLength))
         try plan.checkFits(available: Platform.availableMemory())
-        let tokenizer = try loadTokenizer(files)
+        // A large vocabulary takes as long as a good part of the weights.
+        let tokenizerBeside = try Deferred { () throws(LLMError) in try loadTokenizer(files) }
 
         let cpu = try CPUBackend(
             level: config.cpuLevel, threads: config.threads ?? Platform.processorCount(), isPinned: config.pinThreads,
@@ -66,6 +67,7 @@ package struct ModelLoader: Sendable {
         let weights = try WeightLoader(
             config: modelConfig, backend: backend, source: source, quantization: WeightQuantization(config)
         ).load(positions: maxModelLength)
+        let tokenizer = try tokenizerBeside.value()
         let blockCount = try plan.blockCount(available: Platform.availableMemory())
         var eosTokenIDs = Set(modelConfig.eosTokenIDs.map { TokenID($0) })
         if let text = modelConfig.tokenizerEOSToken, let id = tokenizer?.id(of: text) { eosTokenIDs.insert(id) }

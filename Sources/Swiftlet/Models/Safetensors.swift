@@ -56,22 +56,27 @@ package final class Safetensors {
     private let storage: UnsafeRawBufferPointer
     /// Unmaps the file when this object goes.
     private let mapping: MappedFile?
+    /// Whether it is a file, mapped; not bytes that lie in memory for good.
+    package let isMapped: Bool
 
     /// Maps a file.
     package convenience init(path: String) throws(LLMError) {
         let mapping = try MappedFile(path)
-        try self.init(storage: mapping.bytes, mapping: mapping, name: path)
+        try self.init(storage: mapping.bytes, mapping: mapping, isMapped: true, name: path)
     }
 
     /// Reads bytes that outlive this object: a file embedded in the binary, or a buffer a test owns.
     package convenience init(bytes: UnsafeRawBufferPointer, name: String) throws(LLMError) {
-        try self.init(storage: bytes, mapping: nil, name: name)
+        try self.init(storage: bytes, mapping: nil, isMapped: false, name: name)
     }
 
-    private init(storage: UnsafeRawBufferPointer, mapping: consuming MappedFile?, name: String) throws(LLMError) {
+    private init(
+        storage: UnsafeRawBufferPointer, mapping: consuming MappedFile?, isMapped: Bool, name: String
+    ) throws(LLMError) {
         tensors = try SafetensorsHeader.parse(storage, name: name)
         self.storage = storage
         self.mapping = mapping
+        self.isMapped = isMapped
         self.name = name
     }
 

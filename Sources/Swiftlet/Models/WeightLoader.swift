@@ -50,6 +50,7 @@ package struct WeightLoader<B: Backend> {
         if case .checkpoint(let checkpoint) = source {
             try checkpoint.finish(unused: config.family.unusedTensors, hasTiedHead: config.hasTiedHead)
         }
+        try backend.finishLoading()
         return weights
     }
 

@@ -15,6 +15,7 @@ package final class CPUBackend: Backend {
     package let threadCount: Int
     package let dtype: swiftlet_dtype
     private let cpu: OpaquePointer
+    private var pendingLoads: [(tensor: Checkpoint.Tensor, matrix: CPUMatrix, pack: swiftlet_pack)] = []
     private let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
 
     /// - Throws: `invalidConfiguration` when the level is unknown or not supported by this machine.
@@ -80,12 +81,24 @@ package final class CPUBackend: Backend {
         let columns = tensor.shape[1]
         precondition(columns == Int(matrix.value.columns) && firstRow + rows <= Int(matrix.value.rows))
         let source = try tensor.kernelSource()
-        tensor.withBytes { bytes in
-            withUnsafePointer(to: matrix.value) {
-                swiftlet_pack_rows(
-                    cpu, $0, part, Int32(firstRow), Int32(rows), bytes.baseAddress, source, columns)
+        let pack = swiftlet_pack(
+            matrix: matrix.value, source: nil, source_stride: columns, type: source, part: part,
+            first_row: Int32(firstRow), rows: Int32(rows), first_item: 0, mapped: tensor.isMapped)
+        pendingLoads.append((tensor, matrix, pack))
+    }
+
+    /// Packs everything at once: then no thread waits at the end of a tensor.
+    package func finishLoading() {
+        withExtendedLifetime(pendingLoads) {
+            // The tensors keep their files mapped, so their bytes stay where they are.
+            var packs = pendingLoads.map { load in
+                var pack = load.pack
+                pack.source = load.tensor.withBytes { $0.baseAddress }
+                return pack
             }
+            swiftlet_pack_all(cpu, &packs, Int32(packs.count))
         }
+        pendingLoads = []
     }
 
     package func fillRandom(_ matrix: CPUMatrix, seed: UInt64, scale: Float) {

@@ -1,0 +1,104 @@
+// pack.c: shares out the packing of a model's tensors, all of them at once, so that no thread waits at a tensor's end.
+// Owner: the CPU backend. matrix.c packs.
+//
+// An item is rows of one tensor that fill about one huge page, so that the kernel clears each page once, in the thread
+// that then writes it: fresh pages cost no pass of their own. The file's pages are asked for ahead and let go of when
+// they are packed: resident memory stays that of the packed weights.
+// Invariant: every row of every tensor is packed by exactly one item.
+
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kernels.h"
+
+enum {
+    ITEM_BYTES = 2 << 20,
+    ITEMS_AHEAD = 16,  // asked for before they are needed: 32 MiB hide a disk's latency
+};
+
+typedef struct {
+    swiftlet_pack *packs;
+    uintptr_t page_bytes;
+    int32_t count, items;
+} pack_list;
+
+/// Rows of one tensor.
+typedef struct {
+    const swiftlet_pack *pack;
+    int32_t first, end;
+} pack_rows;
+
+/// A multiple of a panel's rows.
+static int32_t rows_per_item(const swiftlet_matrix *matrix) {
+    size_t panel = swiftlet_matrix_bytes(matrix) / (size_t)swiftlet_matrix_panels(matrix->rows, matrix->gated);
+    size_t panels = panel > 0 && panel < ITEM_BYTES ? ITEM_BYTES / panel : 1;
+    return (int32_t)panels * (matrix->gated ? 32 : 64);
+}
+
+static int32_t item_count(const swiftlet_pack *pack) {
+    if (pack->rows <= 0 || pack->matrix.columns <= 0) return 0;
+    int32_t per_item = rows_per_item(&pack->matrix);
+    return (pack->first_row + pack->rows - 1) / per_item - pack->first_row / per_item + 1;
+}
+
+static pack_rows rows_of_item(const pack_list *list, int32_t item) {
+    int32_t low = 0, high = list->count;  // the last tensor whose items start at or before this one
+    while (high - low > 1) {
+        int32_t middle = low + (high - low) / 2;
+        if (list->packs[middle].first_item <= item) low = middle;
+        else high = middle;
+    }
+    const swiftlet_pack *pack = &list->packs[low];
+    int32_t per_item = rows_per_item(&pack->matrix), end = pack->first_row + pack->rows;
+    int32_t first = (pack->first_row / per_item + item - pack->first_item) * per_item;
+    pack_rows rows = {pack, first, end - first < per_item ? end : first + per_item};
+    if (rows.first < pack->first_row) rows.first = pack->first_row;
+    return rows;
+}
+
+// To the kernel about the pages of some rows' source, if it is a file's mapping: the page that a neighbour also needs
+// is at worst mapped again.
+static void advise(const pack_list *list, const pack_rows *rows, int advice) {
+    const swiftlet_pack *pack = rows->pack;
+    if (!pack->mapped) return;
+    size_t row_bytes = pack->source_stride * (pack->type == SWIFTLET_SOURCE_F32 ? 4 : 2);
+    uintptr_t source = (uintptr_t)pack->source - (size_t)pack->first_row * row_bytes;
+    uintptr_t first = (source + (size_t)rows->first * row_bytes) & ~(list->page_bytes - 1);
+    madvise((void *)first, source + (size_t)rows->end * row_bytes - first, advice);  // failing to is no failure
+}
+
+static void pack_item(void *context, int32_t item, int32_t thread) {
+    (void)thread;
+    const pack_list *list = context;
+    pack_rows rows = rows_of_item(list, item);
+    if (item + ITEMS_AHEAD < list->items) {
+        pack_rows ahead = rows_of_item(list, item + ITEMS_AHEAD);
+        advise(list, &ahead, MADV_WILLNEED);
+    }
+    swiftlet_pack_here(rows.pack, rows.first, rows.end - rows.first);
+    advise(list, &rows, MADV_DONTNEED);
+}
+
+void swiftlet_pack_all(swiftlet_cpu *cpu, swiftlet_pack *packs, int32_t count) {
+    pack_list list = {.packs = packs, .page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE)};
+    for (int32_t i = 0; i < count; i++) {
+        if (item_count(&packs[i]) == 0) continue;
+        packs[list.count] = packs[i];
+        packs[list.count].first_item = list.items;
+        list.items += item_count(&packs[i]);
+        list.count++;
+    }
+    swiftlet_parallel_for(cpu, list.items, pack_item, &list);
+}
+
+void swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
+                        int32_t rows, const void *source, swiftlet_source type, size_t source_stride) {
+    swiftlet_pack pack = {
+        .matrix = *matrix, .part = part, .first_row = first_row, .rows = rows, .source = source, .type = type,
+        .source_stride = source_stride,
+    };
+    swiftlet_pack_all(cpu, &pack, 1);
+}
