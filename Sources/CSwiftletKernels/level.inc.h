@@ -17,18 +17,18 @@
 
 // The register tile of gemm.inc.h: TILE_ROWS tokens by up to TILE_VECTORS / rows vectors of sixteen columns, so
 // that the accumulators, a row of weights (as float32 where there is no dot product of bfloat16) and one broadcast
-// value fit the registers.
+// value fit the registers. And that of gemm_strips.inc.h: STRIP_ROWS tokens by one vector, up to WIDE_ROWS by four.
 enum {
 #if defined(LEVEL_AVX512BF16)
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 24, TILE_ROWS_bf16 = 6, TILE_VECTORS_bf16 = 24,
 #elif defined(LEVEL_AVX512)
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 24, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 20,
 #elif defined(LEVEL_AVX2)
-    TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 4, TILE_VECTORS_bf16 = 4,
+    TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 4, TILE_VECTORS_bf16 = 4, STRIP_ROWS = 6, WIDE_ROWS = 2,
 #elif defined(__aarch64__)
-    TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 5,
+    TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 5, STRIP_ROWS = 6, WIDE_ROWS = 2,
 #else
-    TILE_ROWS_f32 = 3, TILE_VECTORS_f32 = 3, TILE_ROWS_bf16 = 2, TILE_VECTORS_bf16 = 2,
+    TILE_ROWS_f32 = 3, TILE_VECTORS_f32 = 3, TILE_ROWS_bf16 = 2, TILE_VECTORS_bf16 = 2, STRIP_ROWS = 2, WIDE_ROWS = 1,
 #endif
 };
 

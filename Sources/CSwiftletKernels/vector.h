@@ -25,6 +25,13 @@
 #define HAS_FMA 0
 #endif
 
+// Whether dot_bf16 is one instruction.
+#if defined(LEVEL_AVX512BF16)
+#define HAS_BF16_DOT 1
+#else
+#define HAS_BF16_DOT 0
+#endif
+
 // Vectors are passed by value to inlined functions only, so their ABI does not matter.
 #pragma clang diagnostic ignored "-Wpsabi"
 
@@ -64,7 +71,7 @@ INLINE vf bf16_high(vw w) { return (vf)(w & vw_set(0xffff0000u)); }
 
 // acc + a.low * b.low + a.high * b.high: the one product of the bfloat16 kernels.
 INLINE vf dot_bf16(vf acc, vw a, vw b) {
-#if defined(LEVEL_AVX512BF16)
+#if HAS_BF16_DOT
     return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b);
 #else
     return vf_fma(bf16_high(a), bf16_high(b), vf_fma(bf16_low(a), bf16_low(b), acc));
