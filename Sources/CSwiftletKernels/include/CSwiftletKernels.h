@@ -20,6 +20,9 @@ extern "C" {
 /// The type of weights, activations and KV cache. Accumulation is float32 in both.
 typedef enum { SWIFTLET_FLOAT32 = 0, SWIFTLET_BFLOAT16 = 1 } swiftlet_dtype;
 
+/// How a matrix's weights are stored: in its dtype, or quantised. Activations and results have the dtype in all cases.
+typedef enum { SWIFTLET_WEIGHTS_NATIVE = 0, SWIFTLET_WEIGHTS_INT8 = 1, SWIFTLET_WEIGHTS_INT4 = 2 } swiftlet_weights;
+
 /// The type of a checkpoint's tensor.
 typedef enum { SWIFTLET_SOURCE_F32 = 0, SWIFTLET_SOURCE_BF16 = 1, SWIFTLET_SOURCE_F16 = 2 } swiftlet_source;
 
@@ -68,13 +71,15 @@ typedef struct {
     int32_t rows;
     int32_t columns;
     swiftlet_dtype dtype;
+    swiftlet_weights format;
     bool gated;
 } swiftlet_matrix;
 
 typedef enum { SWIFTLET_PART_WHOLE = 0, SWIFTLET_PART_GATE = 1, SWIFTLET_PART_UP = 2 } swiftlet_part;
 
 int32_t swiftlet_matrix_panels(int32_t rows, bool gated);
-size_t swiftlet_matrix_bytes(int32_t rows, int32_t columns, swiftlet_dtype dtype, bool gated);
+/// Bytes behind `words` of a matrix of this shape, dtype and format (its `words` are not looked at).
+size_t swiftlet_matrix_bytes(const swiftlet_matrix *matrix);
 
 /// Packs `rows` rows of a row-major source (any byte alignment, `source_stride` elements from row to row) into
 /// the matrix from row `first_row` of the given part on. WHOLE for plain matrices, GATE and UP for gated ones.

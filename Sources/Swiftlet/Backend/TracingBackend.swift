@@ -19,8 +19,10 @@ package final class TracingBackend<Base: Backend>: Backend {
 
     // MARK: - Load
 
-    package func makeMatrix(rows: Int, columns: Int, isGated: Bool) throws(LLMError) -> Matrix {
-        try base.makeMatrix(rows: rows, columns: columns, isGated: isGated)
+    package func makeMatrix(
+        rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> Matrix {
+        try base.makeMatrix(rows: rows, columns: columns, isGated: isGated, quantization: quantization)
     }
 
     package func load(
