@@ -20,34 +20,47 @@ enum {
 INLINE void NAMED(multiply_strip)(const int32_t rows, const int32_t vectors, const int32_t lines, const float *x,
                                   const uint32_t *panel, int32_t words, const uint32_t *ahead, float *sums) {
     vf sum[6][4], w[4];
+    UNROLL
     for (int32_t i = 0; i < rows; i++)
+        UNROLL
         for (int32_t j = 0; j < vectors; j++) sum[i][j] = vf_load(sums + 64 * i + 16 * j);
 #if WIDENS
     const uint32_t *again = panel;  // the compiler would rather spill the words than read them twice
     __asm__("" : "+r"(again));
 #endif
     for (int32_t k = 0; k < words; k++) {
-        for (int32_t line = 0; line < lines; line++) __builtin_prefetch(ahead + 16 * (lines * k + line), 0, 2);
+        UNROLL
+        for (int32_t line = 0; line < lines; line++)
+            __builtin_prefetch(ahead + 16 * (lines * k + line), 0, 2);
 #if WIDENS
+        UNROLL
         for (int32_t half = 0; half < 2; half++) {
+            UNROLL
             for (int32_t j = 0; j < vectors; j++) {
                 vw word = vw_load((half == 0 ? panel : again) + 64 * k + 16 * j);
                 w[j] = half == 0 ? bf16_low(word) : bf16_high(word);
             }
+            UNROLL
             for (int32_t i = 0; i < rows; i++) {
                 vf a = vf_set(x[NAMED(STRIP_X) * i + 2 * k + half]);
+                UNROLL
                 for (int32_t j = 0; j < vectors; j++) sum[i][j] = vf_fma(w[j], a, sum[i][j]);
             }
         }
 #else
+        UNROLL
         for (int32_t j = 0; j < vectors; j++) w[j] = (vf)vw_load(panel + 64 * k + 16 * j);
+        UNROLL
         for (int32_t i = 0; i < rows; i++) {
             vw a = (vw)vf_set(x[NAMED(STRIP_X) * i + k]);
+            UNROLL
             for (int32_t j = 0; j < vectors; j++) sum[i][j] = DOT(sum[i][j], (vw)w[j], a);
         }
 #endif
     }
+    UNROLL
     for (int32_t i = 0; i < rows; i++)
+        UNROLL
         for (int32_t j = 0; j < vectors; j++) vf_store(sums + 64 * i + 16 * j, sum[i][j]);
 }
 
@@ -63,7 +76,7 @@ INLINE void NAMED(tile)(const int32_t rows, const float *x, const uint32_t *pane
 
 static void NAMED(any_tile)(int32_t rows, const float *x, const uint32_t *panel, int32_t words, const uint32_t *ahead,
                             float *sums) {
-    if (rows > STRIP_ROWS) __builtin_unreachable();
+    if (rows > NAMED(STRIP_ROWS)) __builtin_unreachable();
     switch (rows) {
         case 1: return NAMED(tile)(1, x, panel, words, ahead, sums);
         case 2: return NAMED(tile)(2, x, panel, words, ahead, sums);
@@ -93,7 +106,7 @@ static void NAMED(load_tile)(const ELEMENT *x, size_t x_stride, int32_t rows, in
 // A block of words for all tokens of a chunk.
 static void NAMED(multiply_block)(const ELEMENT *x, size_t x_stride, int32_t tokens, int32_t columns,
                                   const uint32_t *block, const uint32_t *ahead, float *tile, float *sums) {
-    int32_t tiles = swiftlet_ceil_div(tokens, STRIP_ROWS);
+    int32_t tiles = swiftlet_ceil_div(tokens, NAMED(STRIP_ROWS));
     for (int32_t i = 0, t = 0; i < tiles; i++) {
         int32_t rows = tokens / tiles + (i < tokens % tiles);
         NAMED(load_tile)(x + (size_t)t * x_stride, x_stride, rows, columns, tile);
@@ -113,7 +126,7 @@ static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
     size_t panel_words = (size_t)swiftlet_ceil_div(matrix->columns, UNIT) * 64;
     const uint32_t *block = matrix->words + (size_t)panel * panel_words;
     float *tile = swiftlet_scratch(work->cpu, thread);  // [STRIP_ROWS][STRIP_X]
-    float *sums = tile + STRIP_ROWS * NAMED(STRIP_X);    // [tokens][64]
+    float *sums = tile + NAMED(STRIP_ROWS) * NAMED(STRIP_X);    // [tokens][64]
     memset(sums, 0, (size_t)tokens * 64 * sizeof(float));
     for (int32_t c = 0; c < matrix->columns; c += BLOCK_COLUMNS, block += NAMED(STRIP_WORDS) * 64) {
         int32_t rest = matrix->columns - c;
