@@ -39,7 +39,7 @@ package struct ModelLoader: Sendable {
 
     /// The same engine with the time of each of its operations recorded.
     package func loadTraced(to path: String) throws(LLMError) -> (Engine<TracingBackend<CPUBackend>>, LoadedModel) {
-        let recorder = try TraceRecorder(path: path)
+        let recorder = try TraceRecorder(path: path, logger: logger)
         return try load(recorder) { TracingBackend($0, recorder) }
     }
 
