@@ -65,25 +65,24 @@ INLINE void NAMED(multiply_strip)(const int32_t rows, const int32_t vectors, con
 }
 
 // sums[rows][64] += x[rows] times a block. With few rows it is read from end to end, which the hardware foresees; with
-// more, in four strips, and meanwhile the block at `ahead` is fetched.
+// more, in four strips, and during each a quarter of a block is fetched.
 INLINE void NAMED(tile)(const int32_t rows, const float *x, const uint32_t *panel, int32_t words,
-                        const uint32_t *ahead, float *sums) {
+                        const uint32_t *const *fetch, float *sums) {
     const int32_t vectors = rows <= WIDE_ROWS ? 4 : 1, lines = rows <= WIDE_ROWS ? 0 : 1;
     for (int32_t j = 0; j < 4; j += vectors)
-        NAMED(multiply_strip)(rows, vectors, lines, x, panel + 16 * j, words, ahead + 16 * words * j,
-                              sums + 16 * j);
+        NAMED(multiply_strip)(rows, vectors, lines, x, panel + 16 * j, words, fetch[j], sums + 16 * j);
 }
 
-static void NAMED(any_tile)(int32_t rows, const float *x, const uint32_t *panel, int32_t words, const uint32_t *ahead,
-                            float *sums) {
+static void NAMED(any_tile)(int32_t rows, const float *x, const uint32_t *panel, int32_t words,
+                            const uint32_t *const *fetch, float *sums) {
     if (rows > NAMED(STRIP_ROWS)) __builtin_unreachable();
     switch (rows) {
-        case 1: return NAMED(tile)(1, x, panel, words, ahead, sums);
-        case 2: return NAMED(tile)(2, x, panel, words, ahead, sums);
-        case 3: return NAMED(tile)(3, x, panel, words, ahead, sums);
-        case 4: return NAMED(tile)(4, x, panel, words, ahead, sums);
-        case 5: return NAMED(tile)(5, x, panel, words, ahead, sums);
-        case 6: return NAMED(tile)(6, x, panel, words, ahead, sums);
+        case 1: return NAMED(tile)(1, x, panel, words, fetch, sums);
+        case 2: return NAMED(tile)(2, x, panel, words, fetch, sums);
+        case 3: return NAMED(tile)(3, x, panel, words, fetch, sums);
+        case 4: return NAMED(tile)(4, x, panel, words, fetch, sums);
+        case 5: return NAMED(tile)(5, x, panel, words, fetch, sums);
+        case 6: return NAMED(tile)(6, x, panel, words, fetch, sums);
     }
 }
 
@@ -103,14 +102,20 @@ static void NAMED(load_tile)(const ELEMENT *x, size_t x_stride, int32_t rows, in
         }
 }
 
-// A block of words for all tokens of a chunk.
+// A block of words for all tokens of a chunk. The block at `ahead` is fetched evenly over all strips of all tiles, so
+// that the memory never idles and never has a queue.
 static void NAMED(multiply_block)(const ELEMENT *x, size_t x_stride, int32_t tokens, int32_t columns,
                                   const uint32_t *block, const uint32_t *ahead, float *tile, float *sums) {
-    int32_t tiles = swiftlet_ceil_div(tokens, NAMED(STRIP_ROWS));
+    int32_t tiles = swiftlet_ceil_div(tokens, NAMED(STRIP_ROWS)), words = swiftlet_ceil_div(columns, UNIT);
     for (int32_t i = 0, t = 0; i < tiles; i++) {
         int32_t rows = tokens / tiles + (i < tokens % tiles);
         NAMED(load_tile)(x + (size_t)t * x_stride, x_stride, rows, columns, tile);
-        NAMED(any_tile)(rows, tile, block, swiftlet_ceil_div(columns, UNIT), i == 0 ? ahead : block, sums + 64 * t);
+        const uint32_t *fetch[4];
+        for (int32_t j = 0; j < 4; j++) {
+            int32_t strip = 4 * i + j;
+            fetch[j] = strip % tiles == 0 ? ahead + 16 * words * (strip / tiles) : block;
+        }
+        NAMED(any_tile)(rows, tile, block, words, fetch, sums + 64 * t);
         t += rows;
     }
 }
