@@ -16,11 +16,12 @@
 #define TILES(X) \
     X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(2, 4) X(3, 1) X(3, 2) X(3, 4) X(4, 1) X(4, 2) X(4, 4)
 #define WIDE_TILES(X)
-#elif defined(LEVEL_AVX2) && UNIT == 1  // a vector is two registers of sixteen
+#elif (defined(LEVEL_AVX2) && UNIT == 1) || (HAS_NEON && (UNIT == 1 || HAS_BF16_DOT))
+// A vector is two registers of sixteen, or four of thirty-two.
 #define TILE_ROWS 6
 #define TILES(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(3, 2) X(4, 1) X(5, 1) X(6, 1)
 #define WIDE_TILES(X)
-#elif defined(LEVEL_AVX2)
+#elif defined(LEVEL_AVX2) || HAS_NEON
 #define TILE_ROWS 4
 #define TILES(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(4, 1)
 #define WIDE_TILES(X)

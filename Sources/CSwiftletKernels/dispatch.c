@@ -8,6 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#ifndef HWCAP2_BF16
+#define HWCAP2_BF16 (1 << 14)
+#endif
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 
 #include "kernels.h"
 
@@ -18,10 +26,28 @@ static const swiftlet_kernel_table *table_of(swiftlet_level level) {
         case SWIFTLET_LEVEL_AVX2: return &swiftlet_kernels_avx2;
         case SWIFTLET_LEVEL_AVX512: return &swiftlet_kernels_avx512;
         case SWIFTLET_LEVEL_AVX512BF16: return &swiftlet_kernels_avx512bf16;
+#elif defined(__aarch64__)
+        case SWIFTLET_LEVEL_NEON: return &swiftlet_kernels_neon;
+        case SWIFTLET_LEVEL_NEONBF16: return &swiftlet_kernels_neonbf16;
 #endif
         default: return NULL;
     }
 }
+
+#if defined(__aarch64__)
+// Whether the processor has bfloat16 dot products, and the system says so. (Their registers are NEON's.)
+static bool has_neon_bf16(void) {
+#if defined(__linux__)
+    return (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0;
+#elif defined(__APPLE__)
+    int value = 0;
+    size_t size = sizeof(value);
+    return sysctlbyname("hw.optional.arm.FEAT_BF16", &value, &size, NULL, 0) == 0 && value != 0;
+#else
+    return false;
+#endif
+}
+#endif
 
 bool swiftlet_level_supported(swiftlet_level level) {
     if (level == SWIFTLET_LEVEL_PORTABLE) return true;
@@ -33,6 +59,9 @@ bool swiftlet_level_supported(swiftlet_level level) {
     if (level == SWIFTLET_LEVEL_AVX2) return avx2;
     if (level == SWIFTLET_LEVEL_AVX512) return avx512;
     if (level == SWIFTLET_LEVEL_AVX512BF16) return avx512 && __builtin_cpu_supports("avx512bf16");
+#elif defined(__aarch64__)
+    if (level == SWIFTLET_LEVEL_NEON) return true;  // part of the architecture
+    if (level == SWIFTLET_LEVEL_NEONBF16) return has_neon_bf16();
 #endif
     return false;
 }
@@ -43,6 +72,8 @@ const char *swiftlet_level_name(swiftlet_level level) {
         case SWIFTLET_LEVEL_AVX2: return "avx2";
         case SWIFTLET_LEVEL_AVX512: return "avx512";
         case SWIFTLET_LEVEL_AVX512BF16: return "avx512bf16";
+        case SWIFTLET_LEVEL_NEON: return "neon";
+        case SWIFTLET_LEVEL_NEONBF16: return "neonbf16";
     }
     return "unknown";
 }

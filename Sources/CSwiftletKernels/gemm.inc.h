@@ -8,12 +8,6 @@
 
 #define TILE_ROWS NAMED(TILE_ROWS)
 
-INLINE vw NAMED(broadcast_word)(const ELEMENT *x) {
-    uint32_t word;
-    memcpy(&word, x, 4);
-    return vw_set(word);
-}
-
 // sums[i][0..<16 * vectors] += the product of x[i] and `words` words of a panel's columns. odd: one element of x
 // comes after these. ahead: the panel that comes next, of which `lines` cache lines a step are fetched.
 INLINE void NAMED(multiply)(const int32_t rows, const int32_t vectors, const int32_t lines, const ELEMENT *x,
@@ -64,45 +58,6 @@ static void NAMED(any_tile)(int32_t rows, int32_t lines, const ELEMENT *x, size_
 }
 #undef TILE_OF
 
-// --- Epilogues: from the sums of one token and panel to its outputs ------------------------------------------
-
-INLINE vf NAMED(with_bias)(const float *sums, const float *bias, int32_t count) {
-    vf sum = vf_load(sums);
-    return bias ? sum + vf_load_first(bias, count) : sum;
-}
-
-static void NAMED(store_plain)(const linear_work *work, const float *sums, size_t token, int32_t panel) {
-    size_t at = token * work->out_stride + (size_t)panel * 64;
-    const float *bias = work->bias ? work->bias + (size_t)panel * 64 : NULL;
-    for (int32_t j = 0; j < 64; j += 16) {
-        int32_t count = work->matrix->rows - panel * 64 - j;
-        if (count <= 0) return;
-        if (count > 16) count = 16;
-        vf y = NAMED(with_bias)(sums + j, bias ? bias + j : NULL, count);
-        float *out = (float *)work->out + at + j;
-        if (work->epilogue == SWIFTLET_STORE)
-            STORE_FIRST((ELEMENT *)work->out + at + j, y, count);
-        else if (work->epilogue == SWIFTLET_STORE_FLOAT)
-            vf_store_first(out, y, count);
-        else
-            vf_store_first(out, vf_load_first(out, count) + y, count);
-    }
-}
-
-static void NAMED(store_gated)(const linear_work *work, const float *sums, size_t token, int32_t panel) {
-    int32_t outputs = work->matrix->rows / 2;
-    ELEMENT *out = (ELEMENT *)work->out + token * work->out_stride + (size_t)panel * 32;
-    const float *bias = work->bias ? work->bias + (size_t)panel * 32 : NULL;
-    for (int32_t j = 0; j < 32; j += 16) {
-        int32_t count = outputs - panel * 32 - j;
-        if (count <= 0) return;
-        if (count > 16) count = 16;
-        vf gate = NAMED(with_bias)(sums + j, bias ? bias + j : NULL, count);
-        vf up = NAMED(with_bias)(sums + 32 + j, bias ? bias + outputs + j : NULL, count);
-        STORE_FIRST(out + j, vf_silu(gate) * up, count);
-    }
-}
-
 // --- The task -----------------------------------------------------------------------------------------------
 
 // A block of columns for all tokens of a chunk. ahead: the block that comes next, or NULL.
@@ -146,12 +101,7 @@ static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
         NAMED(multiply_block)(work, x + (size_t)k * UNIT, tokens, words + (size_t)k * 64,
                               last ? rest : work->block_words, last && odd, ahead, sums);
     }
-    for (int32_t t = 0; t < tokens; t++) {
-        if (work->epilogue == SWIFTLET_GATED_SILU)
-            NAMED(store_gated)(work, sums + 64 * t, (size_t)(first + t), panel);
-        else
-            NAMED(store_plain)(work, sums + 64 * t, (size_t)(first + t), panel);
-    }
+    NAMED(store_panel)(work, sums, first, tokens, panel);
 }
 
 #undef TILE_ROWS

@@ -60,6 +60,9 @@ extern const swiftlet_kernel_table swiftlet_kernels_portable;
 extern const swiftlet_kernel_table swiftlet_kernels_avx2;
 extern const swiftlet_kernel_table swiftlet_kernels_avx512;
 extern const swiftlet_kernel_table swiftlet_kernels_avx512bf16;
+#elif defined(__aarch64__)
+extern const swiftlet_kernel_table swiftlet_kernels_neon;
+extern const swiftlet_kernel_table swiftlet_kernels_neonbf16;
 #endif
 
 // --- Work structs: an operation's arguments as its tasks see them ------------------------------------------

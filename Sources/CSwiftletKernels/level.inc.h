@@ -17,7 +17,7 @@
 
 // The register tile of gemm.inc.h: TILE_ROWS tokens by up to TILE_VECTORS / rows vectors of sixteen columns, so
 // that the accumulators, a row of weights (as float32 where there is no dot product of bfloat16) and one broadcast
-// value fit the registers.
+// value fit the registers. And that of gemm_strips.inc.h: STRIP_ROWS tokens by one vector, up to WIDE_ROWS by four.
 enum {
 #if defined(LEVEL_AVX512BF16)
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 24, TILE_ROWS_bf16 = 6, TILE_VECTORS_bf16 = 24,
@@ -25,10 +25,13 @@ enum {
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 24, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 20,
 #elif defined(LEVEL_AVX2)
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 4, TILE_VECTORS_bf16 = 4,
-#elif defined(__aarch64__)
+    STRIP_ROWS_f32 = 6, STRIP_ROWS_bf16 = 6, WIDE_ROWS = 2,
+#elif HAS_NEON
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 5,
+    STRIP_ROWS_f32 = 6, STRIP_ROWS_bf16 = HAS_BF16_DOT ? 6 : 5, WIDE_ROWS = 1,
 #else
     TILE_ROWS_f32 = 3, TILE_VECTORS_f32 = 3, TILE_ROWS_bf16 = 2, TILE_VECTORS_bf16 = 2,
+    STRIP_ROWS_f32 = 2, STRIP_ROWS_bf16 = 2, WIDE_ROWS = 1,
 #endif
 };
 

@@ -10,9 +10,7 @@ INLINE uint32_t mask_bits(vi mask) {
     memcpy(halves, &mask, 64);
     return (uint32_t)_mm256_movemask_ps(halves[0]) | (uint32_t)_mm256_movemask_ps(halves[1]) << 8;
 #else
-    uint32_t bits = 0;
-    for (int i = 0; i < 16; i++) bits |= ((uint32_t)mask[i] & 1u) << i;
-    return bits;
+    return __builtin_reduce_or((vw)mask & (vw_set(1) << (vw)vi_iota()));
 #endif
 }
 

@@ -3,15 +3,17 @@
 // The row's weights exp((logit - maximum) / temperature) go to its scratch; min_p, top_k and top_p set those they
 // drop to zero; then one uniform number picks from what is left, walking up the ids. A cut by rank (top_k, over the
 // logits) or by mass (top_p, over the weights) is found by three histograms over the bits of keys that order as the
-// values do.
+// values do. Where a bound is known that few values reach, those are gathered first, and the rest is done on them.
 // Invariant: a token of weight zero is never returned unless every logit is -inf or NaN.
 
-enum { BINS = 2048, KEY_BITS = 32, SAMPLE_BLOCKS = 4096, SMALLEST_BLOCK = 256, GROUPS = 8 };
+enum { BINS = 2048, KEY_BITS = 32, SAMPLE_BLOCKS = 4096, SMALLEST_BLOCK = 256, GROUPS = 8, GATHERED = 16384 };
 
 typedef struct {
     double mass[BINS];
     int32_t count[BINS];
     double blocks[SAMPLE_BLOCKS];  // sums of weights, by blocks of ids
+    float values[GATHERED];        // logits or weights that a cut may keep, when they are few
+    int32_t ids[GATHERED];         // theirs
 } sample_scratch;
 
 // What a cut keeps: keys above `key`, and of those equal to it the first `ties`.
@@ -122,7 +124,7 @@ static void apply_cut(const swiftlet_sample_row *row, bool by_mass, sample_cut c
 
 // A key not above the k-th largest: the k-th largest of the maxima of GROUPS x 16 disjoint sets of logits.
 static uint32_t bound_of_rank(const swiftlet_sample_row *row, int32_t k) {
-    if (k > GROUPS * 16) return 1;
+    if (k > GROUPS * 16) return 1;  // unknown
     vw groups[GROUPS] = {0};
     for (int32_t c = 0; c + GROUPS * 16 <= row->count; c += GROUPS * 16)
         for (int j = 0; j < GROUPS; j++) {
@@ -158,30 +160,66 @@ static int32_t pick(const float *weights, int32_t count, int32_t block, const do
     return last;
 }
 
-static int32_t sample_row(const swiftlet_sample_row *row, sample_scratch *scratch) {
-    int32_t count = row->count;
-    float maximum = row_maximum(row->logits, count);
-    if (!(row->temperature > 0) || !(maximum > -INFINITY && maximum < INFINITY)) {
-        int32_t best = row_index(row->logits, count, maximum);
+// Copies the values whose keys reach `least`, in the order of their ids, to where they are cheap to look at again.
+// Returns how many there are, -1 when they don't fit.
+static int32_t gather(const swiftlet_sample_row *row, bool by_mass, uint32_t least, sample_scratch *scratch) {
+    const float *values = by_mass ? row->scratch : row->logits;
+    int32_t count = 0;
+    for (int32_t c = 0; c < row->count; c += 16) {
+        uint32_t bits = mask_bits((vi)(row_keys(row, by_mass, c) >= vw_set(least)));
+        if (bits != 0 && count + 16 > GATHERED) return -1;
+        for (; bits; bits &= bits - 1, count++) {
+            scratch->ids[count] = c + __builtin_ctz(bits);
+            scratch->values[count] = values[scratch->ids[count]];
+        }
+    }
+    return count;
+}
+
+// Cuts by top_p, to the gathered weights if they are few; then row->scratch and row->count are theirs.
+static void cut_by_mass(swiftlet_sample_row *row, double total, bool gathers, sample_scratch *scratch,
+                        bool *gathered) {
+    // Weights below this add up to less than half of what top_p leaves out; none is between 0 and FLT_MIN.
+    float least = (float)(0.5 * (1 - (double)row->top_p) * total / row->count);
+    uint32_t least_key = scalar_bits(least > FLT_MIN ? least : FLT_MIN) | 0x80000000u;
+    int32_t few = gathers ? gather(row, true, least_key, scratch) : -1;
+    if (few > 0) {
+        row->scratch = scratch->values;
+        row->count = few;
+        *gathered = true;
+    }
+    apply_cut(row, true, find_cut(scratch, row, true, least_key, 0, (double)row->top_p * total));
+}
+
+static int32_t sample_row(swiftlet_sample_row row, sample_scratch *scratch) {
+    float maximum = row_maximum(row.logits, row.count);
+    if (!(row.temperature > 0) || !(maximum > -INFINITY && maximum < INFINITY)) {
+        int32_t best = row_index(row.logits, row.count, maximum);
         return best < 0 ? 0 : best;
     }
-    int32_t block = swiftlet_ceil_div(swiftlet_ceil_div(count, SAMPLE_BLOCKS), 16) * 16;
-    if (block < SMALLEST_BLOCK) block = SMALLEST_BLOCK;
-    fill_weights(row, maximum);
-    if (row->top_k > 0 && row->top_k < count)
-        apply_cut(row, false, find_cut(scratch, row, false, bound_of_rank(row, row->top_k), row->top_k, 0));
-    double total = sum_blocks(row->scratch, count, block, scratch->blocks);
-    if (row->top_p < 1) {
-        // Weights below this add up to less than half of what top_p leaves out; none is between 0 and FLT_MIN.
-        float least = (float)(0.5 * (1 - (double)row->top_p) * total / count);
-        uint32_t least_key = scalar_bits(least > FLT_MIN ? least : FLT_MIN) | 0x80000000u;
-        apply_cut(row, true, find_cut(scratch, row, true, least_key, 0, (double)row->top_p * total));
-        total = sum_blocks(row->scratch, count, block, scratch->blocks);
+    bool by_rank = row.top_k > 0 && row.top_k < row.count, gathered = false;
+    uint32_t bound = by_rank ? bound_of_rank(&row, row.top_k) : 0;
+    int32_t few = bound > 1 ? gather(&row, false, bound, scratch) : -1;
+    if (few > 0) {
+        row.logits = scratch->values;
+        row.count = few;
+        gathered = true;
     }
-    return pick(row->scratch, count, block, scratch->blocks, total, row->uniform);
+    fill_weights(&row, maximum);
+    if (by_rank && row.top_k < row.count)
+        apply_cut(&row, false, find_cut(scratch, &row, false, bound, row.top_k, 0));
+    int32_t block = swiftlet_ceil_div(swiftlet_ceil_div(row.count, SAMPLE_BLOCKS), 16) * 16;
+    if (block < SMALLEST_BLOCK) block = SMALLEST_BLOCK;
+    double total = sum_blocks(row.scratch, row.count, block, scratch->blocks);
+    if (row.top_p < 1) {
+        cut_by_mass(&row, total, !gathered, scratch, &gathered);
+        total = sum_blocks(row.scratch, row.count, block, scratch->blocks);
+    }
+    int32_t token = pick(row.scratch, row.count, block, scratch->blocks, total, row.uniform);
+    return gathered && token >= 0 ? scratch->ids[token] : token;
 }
 
 static void sample(void *context, int32_t item, int32_t thread) {
     const sample_work *work = context;
-    work->rows[item].token = sample_row(&work->rows[item], swiftlet_scratch(work->cpu, thread));
+    work->rows[item].token = sample_row(work->rows[item], swiftlet_scratch(work->cpu, thread));
 }

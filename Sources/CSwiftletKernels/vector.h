@@ -18,16 +18,32 @@
 #else
 #define HAS_AVX512 0
 #endif
+#if defined(LEVEL_NEON) || defined(LEVEL_NEONBF16)
+#define HAS_NEON 1
+#else
+#define HAS_NEON 0
+#endif
 #if HAS_AVX512 || defined(LEVEL_AVX2)
 #include <immintrin.h>
+#define HAS_FMA 1
+#elif HAS_NEON
+#include <arm_neon.h>
 #define HAS_FMA 1
 #else
 #define HAS_FMA 0
 #endif
 
+// Whether dot_bf16 is one instruction.
+#if defined(LEVEL_AVX512BF16) || defined(LEVEL_NEONBF16)
+#define HAS_BF16_DOT 1
+#else
+#define HAS_BF16_DOT 0
+#endif
+
 // Vectors are passed by value to inlined functions only, so their ABI does not matter.
 #pragma clang diagnostic ignored "-Wpsabi"
 
+#define UNROLL _Pragma("clang loop unroll(full)")  // loops over a register tile
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
 
@@ -48,6 +64,13 @@ INLINE vi vi_iota(void) { return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 
 // Lane masks are vi of 0 / -1; the compiler turns compare-and-select into mask registers on AVX-512.
 INLINE vi mask_first(int32_t n) { return vi_iota() < (vi)vw_set((uint32_t)n); }
 INLINE vf vf_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+
+// NEON's registers hold a quarter of a vector.
+#define QUARTER(v, i) __builtin_shufflevector(v, v, 4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3)
+#define FROM_HALVES(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#define FROM_QUARTERS(a, b, c, d) \
+    FROM_HALVES(__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7), \
+                __builtin_shufflevector(c, d, 0, 1, 2, 3, 4, 5, 6, 7))
 
 // a * b + c, fused where the level has it; on the portable level whatever one C expression gives.
 INLINE vf vf_fma(vf a, vf b, vf c) {
@@ -73,6 +96,11 @@ INLINE vf bf16_high(vw w) { return (vf)(w & vw_set(0xffff0000u)); }
 INLINE vf dot_bf16(vf acc, vw a, vw b) {
 #if defined(LEVEL_AVX512BF16)
     return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b);
+#elif defined(LEVEL_NEONBF16)
+#define DOT_QUARTER(i) \
+    vbfdotq_f32(QUARTER(acc, i), (bfloat16x8_t)QUARTER(a, i), (bfloat16x8_t)QUARTER(b, i))
+    return FROM_QUARTERS(DOT_QUARTER(0), DOT_QUARTER(1), DOT_QUARTER(2), DOT_QUARTER(3));
+#undef DOT_QUARTER
 #else
     return vf_fma(bf16_high(a), bf16_high(b), vf_fma(bf16_low(a), bf16_low(b), acc));
 #endif
@@ -93,6 +121,10 @@ typedef uint16_t vh_unaligned __attribute__((vector_size(32), aligned(2)));
 INLINE vh bf16_narrow(vf x) {
 #if defined(LEVEL_AVX512BF16)
     return (vh)_mm512_cvtneps_pbh((__m512)x);  // denormals become zero
+#elif defined(LEVEL_NEONBF16)
+    bfloat16x8_t low = vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(QUARTER(x, 0)), QUARTER(x, 1));
+    bfloat16x8_t high = vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(QUARTER(x, 2)), QUARTER(x, 3));
+    return FROM_HALVES((uint16x8_t)low, (uint16x8_t)high);
 #else
     return __builtin_convertvector(bf16_round(x) >> 16, vh);
 #endif

@@ -67,7 +67,7 @@ public struct EngineConfig: Sendable, Hashable {
     public var threads: Int?
     /// Bind threads to cores. Default off.
     public var pinThreads: Bool
-    /// `avx512bf16`, `avx512`, `avx2` or `portable`. Default: the best this machine has.
+    /// `avx512bf16`, `avx512`, `avx2`, `neonbf16`, `neon` or `portable`. Default: the best this machine has.
     public var cpuLevel: String?
     /// Draws the seeds of requests that have none (`seed`). Default: different in each process.
     public var seed: UInt64?

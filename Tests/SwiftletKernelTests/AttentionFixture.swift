@@ -6,9 +6,7 @@
 
 import CSwiftletKernels
 
-let attentionLevels = [
-    SWIFTLET_LEVEL_PORTABLE, SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX512BF16,
-].filter { swiftlet_level_supported($0) }
+let attentionLevels = supportedLevels
 
 /// A small seeded generator (SplitMix64).
 struct SeededGenerator: RandomNumberGenerator {

@@ -26,12 +26,14 @@ typedef enum { SWIFTLET_WEIGHTS_NATIVE = 0, SWIFTLET_WEIGHTS_INT8 = 1, SWIFTLET_
 /// The type of a checkpoint's tensor.
 typedef enum { SWIFTLET_SOURCE_F32 = 0, SWIFTLET_SOURCE_BF16 = 1, SWIFTLET_SOURCE_F16 = 2 } swiftlet_source;
 
-/// Instruction-set levels, worst first.
+/// Instruction-set levels. A machine has those of its own architecture, worst first.
 typedef enum {
     SWIFTLET_LEVEL_PORTABLE = 0,
     SWIFTLET_LEVEL_AVX2 = 1,
     SWIFTLET_LEVEL_AVX512 = 2,
     SWIFTLET_LEVEL_AVX512BF16 = 3,
+    SWIFTLET_LEVEL_NEON = 4,
+    SWIFTLET_LEVEL_NEONBF16 = 5,
 } swiftlet_level;
 
 bool swiftlet_level_supported(swiftlet_level level);

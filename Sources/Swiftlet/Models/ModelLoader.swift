@@ -204,10 +204,10 @@ package struct ModelLoader: Sendable {
     private func warnAboutSlowPaths(_ backend: CPUBackend) {
         if backend.level == SWIFTLET_LEVEL_PORTABLE {
             logger.warning(
-                "kernels run at the portable level: no AVX2 here (or --cpu-level portable), expect a tenth of the speed"
+                "kernels run at the portable level: no AVX2 or NEON (or --cpu-level portable), expect a tenth of the speed"
             )
         } else if config.quantization == nil && backend.dtype == SWIFTLET_BFLOAT16
-            && backend.level != SWIFTLET_LEVEL_AVX512BF16
+            && ![SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_NEONBF16].contains(backend.level)
         {
             logger.warning(
                 "bfloat16 products are emulated at level \(backend.levelName); this machine's best may be faster")

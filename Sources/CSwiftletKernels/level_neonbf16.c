@@ -1,0 +1,17 @@
+// level_neonbf16.c: the kernels compiled for NEON with BF16 dot products (Armv8.6 and some before). See level.inc.h.
+
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+
+#define LEVEL_NEONBF16
+#define LEVEL_TABLE swiftlet_kernels_neonbf16
+#pragma clang attribute push(__attribute__((target("bf16"))), apply_to = function)
+#include "level.inc.h"
+#pragma clang attribute pop
+
+#endif
