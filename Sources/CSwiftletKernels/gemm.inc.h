@@ -1,8 +1,9 @@
 // gemm.inc.h: y = W x for packed W, once per dtype; one path for every number of tokens. See level.inc.h.
 //
-// An item is one panel (64 outputs) times one chunk of tokens. The columns are walked in blocks that fit the L2
-// cache, and per block the tokens in register tiles of up to TILE_ROWS x 64 outputs; between blocks the
-// accumulators rest in the thread's scratch, which rounds nothing.
+// An item is one panel (64 outputs) times one chunk of tokens. The columns are walked in blocks that stay in the
+// nearest cache, and per block the tokens in register tiles of up to TILE_ROWS x 64 outputs; between blocks the
+// accumulators rest in the thread's scratch, which rounds nothing. While a block is used, the next one is fetched:
+// each tile asks for its share of the lines, so that the memory never idles.
 // Invariant: an output is one chain of DOTs over the columns, ascending, whatever tile or chunk it is in.
 
 #define TILE_ROWS NAMED(TILE_ROWS)
@@ -50,26 +51,18 @@ INLINE void NAMED(tile)(const int32_t rows, const int32_t lines, const ELEMENT *
                         sums + 16 * j);
 }
 
-static void NAMED(full_tile)(int32_t lines, const ELEMENT *x, size_t x_stride, const uint32_t *panel, int32_t words,
-                             bool odd, const uint32_t *ahead, float *sums) {
-    switch (lines) {
-        case 0: return NAMED(tile)(TILE_ROWS, 0, x, x_stride, panel, words, odd, ahead, sums);
-        case 1: return NAMED(tile)(TILE_ROWS, 1, x, x_stride, panel, words, odd, ahead, sums);
-        default: return NAMED(tile)(TILE_ROWS, 2, x, x_stride, panel, words, odd, ahead, sums);
-    }
-}
+#define TILE_OF(n)                                                                                     \
+    case n:                                                                                            \
+        if (lines == 0) return NAMED(tile)(n, 0, x, x_stride, panel, words, odd, ahead, sums);         \
+        if (lines == 1) return NAMED(tile)(n, 1, x, x_stride, panel, words, odd, ahead, sums);         \
+        return NAMED(tile)(n, 2, x, x_stride, panel, words, odd, ahead, sums);
 
-static void NAMED(partial_tile)(int32_t rows, const ELEMENT *x, size_t x_stride, const uint32_t *panel,
-                                int32_t words, bool odd, float *sums) {
-    if (rows >= TILE_ROWS) __builtin_unreachable();
-    switch (rows) {
-        case 1: return NAMED(tile)(1, 0, x, x_stride, panel, words, odd, NULL, sums);
-        case 2: return NAMED(tile)(2, 0, x, x_stride, panel, words, odd, NULL, sums);
-        case 3: return NAMED(tile)(3, 0, x, x_stride, panel, words, odd, NULL, sums);
-        case 4: return NAMED(tile)(4, 0, x, x_stride, panel, words, odd, NULL, sums);
-        case 5: return NAMED(tile)(5, 0, x, x_stride, panel, words, odd, NULL, sums);
-    }
+static void NAMED(any_tile)(int32_t rows, int32_t lines, const ELEMENT *x, size_t x_stride, const uint32_t *panel,
+                            int32_t words, bool odd, const uint32_t *ahead, float *sums) {
+    if (rows > TILE_ROWS) __builtin_unreachable();
+    switch (rows) { TILE_OF(1) TILE_OF(2) TILE_OF(3) TILE_OF(4) TILE_OF(5) TILE_OF(6) }
 }
+#undef TILE_OF
 
 // --- Epilogues: from the sums of one token and panel to its outputs ------------------------------------------
 
@@ -115,17 +108,18 @@ static void NAMED(store_gated)(const linear_work *work, const float *sums, size_
 // A block of columns for all tokens of a chunk. ahead: the block that comes next, or NULL.
 static void NAMED(multiply_block)(const linear_work *work, const ELEMENT *x, int32_t tokens, const uint32_t *panel,
                                   int32_t words, bool odd, const uint32_t *ahead, float *sums) {
-    int32_t tiles = tokens / TILE_ROWS;
-    int32_t lines = ahead == NULL ? 0 : tiles >= 4 ? 1 : 2;
-    size_t fetched = 0, wanted = (size_t)words * 64;
-    int32_t t = 0;
-    for (; t + TILE_ROWS <= tokens; t += TILE_ROWS) {
-        if (fetched >= wanted) lines = 0;
-        NAMED(full_tile)(lines, x + (size_t)t * work->x_stride, work->x_stride, panel, words, odd,
-                         lines ? ahead + fetched : panel, sums + 64 * t);
+    int32_t tiles = swiftlet_ceil_div(tokens, TILE_ROWS);
+    size_t fetched = 0, wanted = ahead == NULL ? 0 : (size_t)words * 64;
+    for (int32_t tile = 0, t = 0; tile < tiles; tile++) {
+        int32_t rows = tokens / tiles + (tile < tokens % tiles);  // evenly: a tile of one row would wait for loads
+        size_t share = (wanted - fetched) / (size_t)(tiles - tile);
+        int32_t lines = share == 0 ? 0 : share <= (size_t)words * 16 ? 1 : 2;
+        NAMED(any_tile)(rows, lines, x + (size_t)t * work->x_stride, work->x_stride, panel, words, odd,
+                        lines ? ahead + fetched : panel, sums + 64 * t);
         fetched += (size_t)words * (size_t)lines * 16;
+        if (fetched > wanted) fetched = wanted;
+        t += rows;
     }
-    NAMED(partial_tile)(tokens - t, x + (size_t)t * work->x_stride, work->x_stride, panel, words, odd, sums + 64 * t);
 }
 
 static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
@@ -143,14 +137,14 @@ static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
     memset(sums, 0, (size_t)tokens * 64 * sizeof(float));
     // This thread's next panel, if all run equally fast.
     int32_t next = panel + work->cpu->threads;
-    for (int32_t k = 0; k == 0 || k < full_words; k += LINEAR_BLOCK_WORDS) {
+    for (int32_t k = 0; k == 0 || k < full_words; k += work->block_words) {
         int32_t rest = full_words - k;
-        bool last = rest <= LINEAR_BLOCK_WORDS;
-        const uint32_t *ahead = words + (size_t)(k + LINEAR_BLOCK_WORDS) * 64;
+        bool last = rest <= work->block_words;
+        const uint32_t *ahead = words + (size_t)(k + work->block_words) * 64;
         if (last) ahead = next < work->panels ? matrix->words + (size_t)next * panel_words : NULL;
-        if (work->tokens < LINEAR_PREFETCH_TOKENS) ahead = NULL;
+        if (!work->prefetches) ahead = NULL;
         NAMED(multiply_block)(work, x + (size_t)k * UNIT, tokens, words + (size_t)k * 64,
-                              last ? rest : LINEAR_BLOCK_WORDS, last && odd, ahead, sums);
+                              last ? rest : work->block_words, last && odd, ahead, sums);
     }
     for (int32_t t = 0; t < tokens; t++) {
         if (work->epilogue == SWIFTLET_GATED_SILU)

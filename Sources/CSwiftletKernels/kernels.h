@@ -82,11 +82,6 @@ typedef struct {
     float epsilon;
 } rms_norm_work;
 
-enum {
-    LINEAR_BLOCK_WORDS = 1024,   // of a panel: 256 KiB, which stays in the L2 cache
-    LINEAR_PREFETCH_TOKENS = 12,  // below, the hardware's own prefetching is as fast or faster
-};
-
 typedef struct {
     const swiftlet_cpu *cpu;
     const swiftlet_matrix *matrix;
@@ -97,6 +92,8 @@ typedef struct {
     swiftlet_epilogue epilogue;
     int32_t tokens, tokens_per_chunk;
     int32_t panels;
+    int32_t block_words;  // of a panel, which are kept in the nearest cache while the tiles of a chunk use them
+    bool prefetches;
 } linear_work;
 
 typedef struct {

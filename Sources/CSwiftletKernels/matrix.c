@@ -15,8 +15,9 @@ static int32_t words_per_row(int32_t columns, swiftlet_dtype dtype) {
     return dtype == SWIFTLET_BFLOAT16 ? swiftlet_ceil_div(columns, 2) : columns;
 }
 
-size_t swiftlet_matrix_bytes(int32_t rows, int32_t columns, swiftlet_dtype dtype, bool gated) {
-    return (size_t)swiftlet_matrix_panels(rows, gated) * (size_t)words_per_row(columns, dtype) * 64 * 4;
+size_t swiftlet_matrix_bytes(const swiftlet_matrix *matrix) {
+    size_t panels = (size_t)swiftlet_matrix_panels(matrix->rows, matrix->gated);
+    return panels * (size_t)words_per_row(matrix->columns, matrix->dtype) * 64 * 4;
 }
 
 // --- Packing ------------------------------------------------------------------------------------------------

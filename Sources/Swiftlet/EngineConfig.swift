@@ -9,6 +9,14 @@ public struct EngineConfig: Sendable, Hashable {
         case float32, bfloat16
     }
 
+    /// A type that weights are quantised to while they are loaded.
+    public enum Quantization: String, Sendable, Hashable, CaseIterable {
+        /// Eight bits with a scale for each output, multiplied with activations that are quantised token by token.
+        case int8
+        /// Four bits with a scale for each group of weights.
+        case int4
+    }
+
     /// Where weights come from.
     public enum LoadFormat: String, Sendable, Hashable, CaseIterable {
         case automatic = "auto"
@@ -31,6 +39,10 @@ public struct EngineConfig: Sendable, Hashable {
 
     /// `dtype`. Default: the checkpoint's.
     public var dtype: DataType
+    /// What the weights of all projections are quantised to (`quantization`). Default: they are kept in `dtype`.
+    public var quantization: Quantization?
+    /// Quantise the embedding and the output head too. Default on; off, they are kept in `dtype`.
+    public var quantizeHead: Bool
     /// Longest prompt plus output in tokens (`max_model_len`). Default: the model's own limit.
     public var maxModelLength: Int?
     /// Most sequences in one step (`max_num_seqs`). Default 256.
@@ -69,14 +81,17 @@ public struct EngineConfig: Sendable, Hashable {
     public var useGenerationConfig: Bool
 
     public init(
-        dtype: DataType = .automatic, maxModelLength: Int? = nil, maxSequences: Int = 256,
-        maxBatchedTokens: Int? = nil, blockSize: Int = 64, kvCache: KVCacheSize = .automatic,
+        dtype: DataType = .automatic, quantization: Quantization? = nil, quantizeHead: Bool = true,
+        maxModelLength: Int? = nil, maxSequences: Int = 256, maxBatchedTokens: Int? = nil, blockSize: Int = 64,
+        kvCache: KVCacheSize = .automatic,
         enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,
         enableMixedBatches: Bool = true, traceFile: String? = nil, threads: Int? = nil,
         pinThreads: Bool = false, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
         maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20, useGenerationConfig: Bool = true
     ) {
         self.dtype = dtype
+        self.quantization = quantization
+        self.quantizeHead = quantizeHead
         self.maxModelLength = maxModelLength
         self.maxSequences = maxSequences
         self.maxBatchedTokens = maxBatchedTokens
@@ -113,6 +128,13 @@ public struct EngineConfig: Sendable, Hashable {
         try require(
             maxQueuedRequests.map { $0 >= 1 } ?? true, "max-queued-requests", maxQueuedRequests ?? 0, "1 or more")
         try require((0...1024).contains(maxLogprobs), "max-logprobs", maxLogprobs, "in 0...1024")
+        guard quantizeHead || quantization != nil else {
+            throw LLMError(
+                .invalidConfiguration, "no-quantize-head needs quantization: without it nothing is quantised")
+        }
+        if let quantization {
+            throw LLMError(.invalidConfiguration, "quantization \(quantization.rawValue) is not available yet")
+        }
         switch kvCache {
         case .automatic: break
         case .fraction(let share):

@@ -24,32 +24,95 @@ extension Platform {
 /// must not end the run that it watches.
 final class OutputFile {
     private let descriptor: Int32
-    private var isBroken = false
+    /// What the system said when a write failed.
+    private(set) var failure: String?
 
     /// - Throws: ``LLMError`` when it can't be created.
     init(creating path: String) throws(LLMError) {
-        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw LLMError(.inputOutput, "\(path) can't be written: \(String(cString: strerror(errno)))")
-        }
+        descriptor = try Platform.create(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC)
     }
 
     deinit { close(descriptor) }
 
     func write(_ text: [UInt8]) {
-        text.withUnsafeBytes { bytes in
-            var done = 0
-            while done < bytes.count && !isBroken {
-                #if canImport(Darwin)
-                    let count = Darwin.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
-                #elseif canImport(Musl)
-                    let count = Musl.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
-                #else
-                    let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
-                #endif
-                if count < 0 && errno == EINTR { continue }
-                if count <= 0 { isBroken = true } else { done += count }
-            }
+        if failure == nil { failure = text.withUnsafeBytes { Platform.writeAll($0, to: descriptor) } }
+    }
+}
+
+/// A file without a name, beside another one: what is written to it is read back once, and gone when the process is.
+final class SpoolFile {
+    private let descriptor: Int32
+    /// What the system said when a write failed.
+    private(set) var failure: String?
+
+    /// - Throws: ``LLMError`` when it can't be created.
+    init(beside path: String) throws(LLMError) {
+        let name = "\(path).\(getpid()).spool"
+        descriptor = try Platform.create(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC)
+        unlink(name)
+    }
+
+    deinit { close(descriptor) }
+
+    func write(_ bytes: UnsafeRawBufferPointer) {
+        if failure == nil { failure = Platform.writeAll(bytes, to: descriptor) }
+    }
+
+    func rewind() { lseek(descriptor, 0, SEEK_SET) }
+
+    /// How many bytes there were: fewer than fit only at the end, none behind it.
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        var done = 0
+        while done < buffer.count {
+            let count = Platform.readSome(descriptor, buffer.baseAddress! + done, buffer.count - done)
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { break }
+            done += count
         }
+        return done
+    }
+}
+
+extension Platform {
+    fileprivate static func create(_ path: String, _ flags: Int32) throws(LLMError) -> Int32 {
+        #if canImport(Darwin)
+            let descriptor = Darwin.open(path, flags, 0o644)
+        #elseif canImport(Musl)
+            let descriptor = Musl.open(path, flags, 0o644)
+        #else
+            let descriptor = Glibc.open(path, flags, 0o644)
+        #endif
+        guard descriptor >= 0 else {
+            throw LLMError(.inputOutput, "\(path) can't be written: \(String(cString: strerror(errno)))")
+        }
+        return descriptor
+    }
+
+    fileprivate static func readSome(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
+        #if canImport(Darwin)
+            Darwin.read(descriptor, buffer, count)
+        #elseif canImport(Musl)
+            Musl.read(descriptor, buffer, count)
+        #else
+            Glibc.read(descriptor, buffer, count)
+        #endif
+    }
+
+    /// What the system said when something could not be written.
+    fileprivate static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> String? {
+        var done = 0
+        while done < bytes.count {
+            #if canImport(Darwin)
+                let count = Darwin.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+            #elseif canImport(Musl)
+                let count = Musl.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+            #else
+                let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+            #endif
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { return String(cString: strerror(errno)) }
+            done += count
+        }
+        return nil
     }
 }

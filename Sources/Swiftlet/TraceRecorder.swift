@@ -1,122 +1,201 @@
 // TraceRecorder: what each step did and when, as a Chrome trace (load it in ui.perfetto.dev or chrome://tracing).
-// Owned by the engine thread. Spans and counters are kept as numbers and become text when a buffer is full or the
-// engine ends.
+// Owned by the engine thread. A step leaves records of 24 bytes; they go to an unnamed file whenever a buffer is
+// full, and become text when the engine ends: making text of a small model's steps takes as long as the steps.
 //
-// Invariant: the file is a valid trace after every flush but for the closing bracket, which viewers do not need.
+// Time is counted in ticks of the processor, and told in nanoseconds at the end, by the clock at both ends.
+//
+// Invariant: watching changes no result, and a record costs one look at the clock.
+
+import CSwiftletKernels
+package import Logging
+
+/// What a record is about: a span of time, or the value of a counter from then on.
+package enum TraceEvent: UInt8, CaseIterable {
+    case schedule, forwardAndSample, deliver
+    case embed, rmsNorm, linear, linearAdd, linearSiLU, ropeAndStore, attention, sample
+    case batchTokens, running, waiting, blocksUsed, prefixCacheHits, preemptions
+
+    static let firstCounter = batchTokens
+
+    var name: StaticString {
+        switch self {
+        case .schedule: "schedule"
+        case .forwardAndSample: "forward and sample"
+        case .deliver: "detokenise and deliver"
+        case .embed: "embed"
+        case .rmsNorm: "rmsNorm"
+        case .linear: "linear"
+        case .linearAdd: "linear + add"
+        case .linearSiLU: "linear + SiLU"
+        case .ropeAndStore: "ropeAndStore"
+        case .attention: "attention"
+        case .sample: "sample"
+        case .batchTokens: "batch tokens"
+        case .running: "running sequences"
+        case .waiting: "waiting sequences"
+        case .blocksUsed: "blocks used"
+        case .prefixCacheHits: "prefix cache hits"
+        case .preemptions: "preemptions"
+        }
+    }
+}
 
 package final class TraceRecorder {
-    private struct Span {
-        var name: StaticString
-        /// Rows or tokens, as the name has it.
-        var rows: Int32
-        var start: Int64  // nanoseconds
-        var end: Int64
+    fileprivate struct Record {
+        var start: UInt64  // ticks
+        var end: UInt64
+        /// Rows of a span, value of a counter.
+        var value: Int32
+        var event: UInt8
     }
 
-    private let file: OutputFile
-    private let origin = Platform.monotonicNanoseconds()
-    private var spans: [Span] = []
-    private var samples: [(time: Int64, statistics: EngineStatistics, batchTokens: Int)] = []
     private static let capacity = 1 << 16
-    private var text: [UInt8] = []
-    private var isFirstEvent = true
+    private let file: OutputFile
+    private let spool: SpoolFile
+    private let origin = (ticks: swiftlet_ticks(), nanoseconds: Platform.monotonicNanoseconds())
+    private let records = UnsafeMutableBufferPointer<Record>.allocate(capacity: TraceRecorder.capacity)
+    private var count = 0
+    private var counters = [Int](repeating: -1, count: TraceEvent.allCases.count)  // by event
+    /// The end of the newest span.
+    package private(set) var last: UInt64 = 0
+
+    private let logger: Logger
+    private let path: String
 
     /// - Throws: ``LLMError`` when the file can't be made.
-    package init(path: String) throws(LLMError) {
+    package init(path: String, logger: Logger) throws(LLMError) {
+        self.path = path
+        self.logger = logger
         file = try OutputFile(creating: path)
-        spans.reserveCapacity(Self.capacity)
-        samples.reserveCapacity(Self.capacity / 16)
-        file.write(Array("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [".utf8))
+        spool = try SpoolFile(beside: path)
+        records.initialize(repeating: Record(start: 0, end: 0, value: 0, event: 0))
     }
 
     deinit {
-        flush()
-        file.write(Array("\n]}\n".utf8))
+        writeTrace()
+        if let failure = spool.failure ?? file.failure {
+            logger.error("the trace is not complete: \(path) can't be written: \(failure)")
+        }
+        records.deallocate()
     }
 
-    /// Nanoseconds since the recorder was made.
-    package var now: Int64 {
-        Platform.monotonicNanoseconds() - origin
+    /// The next span begins now.
+    @discardableResult
+    package func mark() -> UInt64 {
+        last = swiftlet_ticks()
+        return last
     }
+
+    /// What ran since the span before this one ended: within a step nothing else runs between operations.
+    package func record(_ event: TraceEvent, rows: Int) { record(event, from: last, rows: rows) }
 
     /// Something that began at `start` and ends now.
-    package func record(_ name: StaticString, from start: Int64, rows: Int) {
-        if spans.count == Self.capacity { flush() }
-        spans.append(Span(name: name, rows: Int32(clamping: rows), start: start, end: now))
+    package func record(_ event: TraceEvent, from start: UInt64, rows: Int) {
+        last = swiftlet_ticks()
+        append(Record(start: start, end: last, value: Int32(truncatingIfNeeded: rows), event: event.rawValue))
     }
 
-    /// The counters after a step.
+    /// The counters after a step; each is recorded when it changes.
     package func record(_ statistics: EngineStatistics, batchTokens: Int) {
-        if samples.count == Self.capacity / 16 { flush() }
-        samples.append((now, statistics, batchTokens))
+        count(.batchTokens, batchTokens)
+        count(.running, statistics.runningSequences)
+        count(.waiting, statistics.waitingSequences)
+        count(.blocksUsed, statistics.usedBlocks)
+        count(.prefixCacheHits, statistics.prefixCacheHits)
+        count(.preemptions, statistics.preemptions)
     }
 
-    /// Writes digit by digit: making strings of a small model's spans would take as long as its steps.
-    private func flush() {
-        text.removeAll(keepingCapacity: true)
-        for span in spans {
-            begin(span.name, "X", at: span.start)
+    private func count(_ event: TraceEvent, _ value: Int) {
+        guard counters[Int(event.rawValue)] != value else { return }
+        counters[Int(event.rawValue)] = value
+        append(Record(start: last, end: last, value: Int32(truncatingIfNeeded: value), event: event.rawValue))
+    }
+
+    private func append(_ record: Record) {
+        if count == Self.capacity { spill() }
+        records[count] = record
+        count += 1
+    }
+
+    private func spill() {
+        spool.write(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(records)[..<byteCount]))
+        count = 0
+    }
+
+    private var byteCount: Int { count * MemoryLayout<Record>.stride }
+
+    // MARK: - Text
+
+    private func writeTrace() {
+        let ticks = swiftlet_ticks() &- origin.ticks
+        let nanoseconds = Platform.monotonicNanoseconds() - origin.nanoseconds
+        var text = TraceText(origin: origin.ticks, nanosecondsPerTick: Double(nanoseconds) / Double(max(ticks, 1)))
+        text.append("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [")
+        if count > 0 { spill() }
+        spool.rewind()
+        while true {
+            let bytes = spool.read(into: UnsafeMutableRawBufferPointer(records))
+            if bytes == 0 { break }
+            for record in records[..<(bytes / MemoryLayout<Record>.stride)] { text.append(record) }
+            file.write(text.bytes)
+            text.bytes.removeAll(keepingCapacity: true)
+        }
+        text.append("\n]}\n")
+        file.write(text.bytes)
+    }
+}
+
+/// Records as JSON, digit by digit.
+private struct TraceText {
+    let origin: UInt64
+    let nanosecondsPerTick: Double
+    var bytes: [UInt8] = []
+    private var isFirst = true
+
+    init(origin: UInt64, nanosecondsPerTick: Double) {
+        self.origin = origin
+        self.nanosecondsPerTick = nanosecondsPerTick
+    }
+
+    mutating func append(_ record: TraceRecorder.Record) {
+        let event = TraceEvent(rawValue: record.event)!
+        append(isFirst ? "\n{\"name\": \"" : ",\n{\"name\": \"")
+        isFirst = false
+        append(event.name)
+        let isCounter = event.rawValue >= TraceEvent.firstCounter.rawValue
+        append(isCounter ? "\", \"ph\": \"C\", \"pid\": 1, \"ts\": " : "\", \"ph\": \"X\", \"pid\": 1, \"ts\": ")
+        let start = nanoseconds(record.start)
+        appendMicroseconds(start)
+        if !isCounter {
             append(", \"tid\": 1, \"dur\": ")
-            appendMicroseconds(span.end - span.start)
-            append(", \"args\": {\"rows\": ")
-            append(Int64(span.rows))
-            append("}}")
+            appendMicroseconds(nanoseconds(record.end) - start)
         }
-        for sample in samples { append(sample.statistics, sample.batchTokens, at: sample.time) }
-        spans.removeAll(keepingCapacity: true)
-        samples.removeAll(keepingCapacity: true)
-        file.write(text)
+        append(isCounter ? ", \"args\": {\"value\": " : ", \"args\": {\"rows\": ")
+        append(Int64(record.value))
+        append("}}")
     }
 
-    private func append(_ statistics: EngineStatistics, _ batchTokens: Int, at time: Int64) {
-        func counter(_ name: StaticString, _ values: (name: StaticString, value: Int)...) {
-            begin(name, "C", at: time)
-            append(", \"args\": {")
-            for (index, value) in values.enumerated() {
-                append(index == 0 ? "\"" : ", \"")
-                append(value.name)
-                append("\": ")
-                append(Int64(value.value))
-            }
-            append("}}")
-        }
-        counter(
-            "batch", ("tokens", batchTokens), ("running", statistics.runningSequences),
-            ("waiting", statistics.waitingSequences))
-        counter("blocks used", ("blocks", statistics.usedBlocks))
-        counter(
-            "totals", ("prefix cache hits", statistics.prefixCacheHits), ("preemptions", statistics.preemptions))
+    mutating func append(_ piece: StaticString) {
+        bytes.append(contentsOf: UnsafeBufferPointer(start: piece.utf8Start, count: piece.utf8CodeUnitCount))
     }
 
-    private func begin(_ name: StaticString, _ phase: StaticString, at time: Int64) {
-        append(isFirstEvent ? "\n{\"name\": \"" : ",\n{\"name\": \"")
-        isFirstEvent = false
-        append(name)
-        append("\", \"ph\": \"")
-        append(phase)
-        append("\", \"pid\": 1, \"ts\": ")
-        appendMicroseconds(time)
-    }
-
-    private func append(_ piece: StaticString) {
-        text.append(contentsOf: UnsafeBufferPointer(start: piece.utf8Start, count: piece.utf8CodeUnitCount))
-    }
-
-    private func append(_ number: Int64) {
-        let start = text.count
+    private mutating func append(_ number: Int64) {
+        let start = bytes.count
         var rest = number.magnitude
         repeat {
-            text.append(UInt8(ascii: "0") + UInt8(rest % 10))
+            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
             rest /= 10
         } while rest > 0
-        if number < 0 { text.append(UInt8(ascii: "-")) }
-        text[start...].reverse()
+        if number < 0 { bytes.append(UInt8(ascii: "-")) }
+        bytes[start...].reverse()
     }
 
+    private func nanoseconds(_ ticks: UInt64) -> Int64 { Int64(Double(ticks &- origin) * nanosecondsPerTick) }
+
     /// Nanoseconds as the format's microseconds, to three places.
-    private func appendMicroseconds(_ nanoseconds: Int64) {
+    private mutating func appendMicroseconds(_ nanoseconds: Int64) {
         append(nanoseconds / 1000)
-        text.append(UInt8(ascii: "."))
-        for unit: Int64 in [100, 10, 1] { text.append(UInt8(ascii: "0") + UInt8(nanoseconds / unit % 10)) }
+        bytes.append(UInt8(ascii: "."))
+        for unit: Int64 in [100, 10, 1] { bytes.append(UInt8(ascii: "0") + UInt8(nanoseconds / unit % 10)) }
     }
 }

@@ -13,6 +13,8 @@ package struct BenchMeasurement: Sendable {
     package var firstTokenSeconds: [Double] = []
     /// Of each request: the mean time from one token to the next one.
     package var tokenSeconds: [Double] = []
+    /// Tokens a second while every request was generating; nil when there was no such time.
+    package var decodeRate: Double?
     /// What the engine counted meanwhile.
     package var preemptions = 0
     package var prefixCacheHits = 0
@@ -25,9 +27,8 @@ package struct BenchMeasurement: Sendable {
     package var requestRate: Double { Double(firstTokenSeconds.count) / seconds }
 
     private struct Times: Sendable {
-        var first = Duration.zero
-        var last = Duration.zero
-        var tokens = 0
+        /// Of each token.
+        var tokens: [Duration] = []
         var promptTokens = 0
     }
 
@@ -40,13 +41,16 @@ package struct BenchMeasurement: Sendable {
         let start = clock.now
         let streams = requests.map { llm.stream($0) }
         var measurement = BenchMeasurement()
+        var all: [Times] = []
         try await withThrowingTaskGroup(of: Times.self) { group in
             for (stream, request) in zip(streams, requests) {
                 group.addTask { try await read(stream, from: start, expecting: request.params?.maxTokens) }
             }
-            for try await times in group { measurement.add(times) }
+            for try await times in group { all.append(times) }
         }
         measurement.seconds = (clock.now - start).inSeconds
+        for times in all { measurement.add(times) }
+        measurement.decodeRate = decodeRate(all.map(\.tokens))
         let after = await statistics(of: llm, having: before.generatedTokens + measurement.outputTokens)
         measurement.preemptions = after.preemptions - before.preemptions
         measurement.prefixCacheHits = after.prefixCacheHits - before.prefixCacheHits
@@ -60,25 +64,39 @@ package struct BenchMeasurement: Sendable {
         let clock = ContinuousClock()
         var times = Times()
         for try await delta in stream where !delta.tokenIDs.isEmpty {
-            times.last = clock.now - start
-            if times.tokens == 0 { times.first = times.last }
-            times.tokens += delta.tokenIDs.count
+            let time = clock.now - start
+            for _ in delta.tokenIDs { times.tokens.append(time) }
             times.promptTokens = delta.usage.promptTokens
         }
         try Task.checkCancellation()
-        guard expected == nil || times.tokens == expected else {
-            throw LLMError(.engineFailed, "a request ended after \(times.tokens) of \(expected ?? 0) tokens")
+        guard expected == nil || times.tokens.count == expected else {
+            throw LLMError(.engineFailed, "a request ended after \(times.tokens.count) of \(expected ?? 0) tokens")
         }
         return times
     }
 
     private mutating func add(_ times: Times) {
         inputTokens += times.promptTokens
-        outputTokens += times.tokens
-        firstTokenSeconds.append(times.first.inSeconds)
-        if times.tokens > 1 {
-            tokenSeconds.append((times.last - times.first).inSeconds / Double(times.tokens - 1))
+        outputTokens += times.tokens.count
+        guard let first = times.tokens.first, let last = times.tokens.last else { return }
+        firstTokenSeconds.append(first.inSeconds)
+        if times.tokens.count > 1 {
+            tokenSeconds.append((last - first).inSeconds / Double(times.tokens.count - 1))
         }
+    }
+
+    /// Tokens a second from the last request's first token to the first request's last one. Prompts are read before
+    /// and requests have ended after it.
+    ///
+    /// - Parameter times: of each request, when its tokens came.
+    package static func decodeRate(_ times: [[Duration]]) -> Double? {
+        guard let start = times.compactMap(\.first).max(), let end = times.compactMap(\.last).min(), end > start
+        else { return nil }
+        // A step's tokens are not read at one instant: both ends move to where no step's tokens are expected.
+        let steps = times.map { $0.count { $0 > start && $0 <= end } }.max() ?? 1
+        let shift = (end - start) / (4 * max(1, steps))
+        let tokens = times.reduce(0) { $0 + $1.count { $0 > start + shift && $0 <= end + shift } }
+        return Double(tokens) / (end - start).inSeconds
     }
 
     /// The engine publishes a step's counts after its tokens: waits until the last step's are there.

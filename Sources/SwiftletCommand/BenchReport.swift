@@ -16,6 +16,7 @@ package struct BenchThroughputReport: Sendable {
     private func summary(_ value: (BenchMeasurement) -> Double) -> Summary { Summary(runs.map(value)) }
     private var firstTokens: Summary { Summary(runs.flatMap(\.firstTokenSeconds)) }
     private var betweenTokens: Summary { Summary(runs.flatMap(\.tokenSeconds)) }
+    private var decodeRates: Summary { Summary(runs.compactMap(\.decodeRate)) }
     private func total(_ count: (BenchMeasurement) -> Int) -> Int { runs.reduce(0) { $0 + count($1) } }
 
     package func text(peakMemory: Int?) -> String {
@@ -30,6 +31,7 @@ package struct BenchThroughputReport: Sendable {
         text += Format.line("requests", Self.describe(summary(\.requestRate)) { Format.number($0) + " requests/s" })
         text += Format.line("first token", Format.durations(firstTokens) + " (with the wait for a place)")
         text += Format.line("each token", Format.durations(betweenTokens))
+        text += Format.decodeLine(decodeRates)
         if let peakMemory { text += Format.line("peak memory", Format.bytes(peakMemory)) }
         text += Format.line("preemptions", Format.count(total(\.preemptions)))
         text += Format.line("prefix hits", Format.count(total(\.prefixCacheHits), "token"))
@@ -59,6 +61,7 @@ package struct BenchThroughputReport: Sendable {
         json.member("output_tokens_per_second_spread", summary(\.outputRate), percentiles: [])
         json.member("time_to_first_token_seconds", firstTokens)
         json.member("time_per_output_token_seconds", betweenTokens)
+        json.member("decode_tokens_per_second", decodeRates.median)
         json.member("preemptions", total(\.preemptions))
         json.member("prefix_cache_hit_tokens", total(\.prefixCacheHits))
         json.member("steps", total(\.steps))
@@ -88,6 +91,7 @@ package struct BenchLatencyReport: Sendable {
     private var latencies: Summary { Summary(runs.map(\.seconds)) }
     private var firstTokens: Summary { Summary(runs.flatMap(\.firstTokenSeconds)) }
     private var betweenTokens: Summary { Summary(runs.flatMap(\.tokenSeconds)) }
+    private var decodeRates: Summary { Summary(runs.compactMap(\.decodeRate)) }
 
     package func text(peakMemory: Int?) -> String {
         let lengths = "\(workload.prompts[0].count) tokens in, \(workload.outputLengths[0]) out"
@@ -101,6 +105,7 @@ package struct BenchLatencyReport: Sendable {
         }
         text += Format.line("first token", Format.durations(firstTokens))
         text += Format.line("each token", Format.durations(betweenTokens))
+        text += Format.decodeLine(decodeRates)
         if let peakMemory { text += Format.line("peak memory", Format.bytes(peakMemory)) }
         return text
     }
@@ -119,5 +124,13 @@ package struct BenchLatencyReport: Sendable {
         }
         json.member("time_to_first_token_seconds", firstTokens)
         json.member("time_per_output_token_seconds", betweenTokens)
+        json.member("decode_tokens_per_second", decodeRates.median)
+    }
+}
+
+extension Format {
+    /// Of runs in which there was a time when every request was generating.
+    fileprivate static func decodeLine(_ rates: Summary) -> String {
+        rates.median.map { line("decode", number($0) + " tok/s while all requests generate") } ?? ""
     }
 }

@@ -44,6 +44,7 @@ struct BenchCommandTests {
             let values = ["min", "median", "p99", "max"].map { times[$0]?.double ?? -1 }
             #expect(values[0] > 0 && values == values.sorted() && values[3] < elapsed * 10)
         }
+        #expect((root["decode_tokens_per_second"]?.double ?? 0) > 0)
         #expect((root["peak_memory_bytes"]?.int ?? 0) > 1 << 20)
         #expect(root["model"]?["vocabulary_size"]?.int == 10_001)
         #expect(root["machine"]?["usable_processors"]?.int != nil)
@@ -69,12 +70,14 @@ struct BenchCommandTests {
                 + ["--quiet", "--output-json", folder.path + "/out.json"] + dummy(folder))
         #expect(result.code == 0 && !result.errors.contains("model"), "\(result.errors)")
         #expect(result.output.contains("batch of 3, each 20 tokens in, 5 out"))
+        #expect(result.output.contains("while all requests generate"))
         #expect(result.output.contains("of 4 iterations") && result.output.contains("\n  99 %"))
         let root = try json(folder, "out.json")
         let latencies = try #require(root["latencies"]).elements.compactMap { $0.double }
         #expect(latencies.count == 4 && latencies.allSatisfy { $0 > 0 })
         let summary = Summary(latencies)
         #expect(root["avg_latency"]?.double == summary.mean)
+        #expect((root["decode_tokens_per_second"]?.double ?? 0) > 0)
         for percent in [10, 25, 50, 75, 90, 99] {
             #expect(root["percentiles"]?["\(percent)"]?.double == summary.percentile(Double(percent)))
         }

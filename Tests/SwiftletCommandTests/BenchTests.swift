@@ -90,6 +90,26 @@ struct BenchTests {
         #expect(Summary([]).mean == nil && Summary([]).median == nil && Summary([]).minimum == nil)
     }
 
+    @Test("The decode rate counts the time when all requests generate")
+    func decodeRate() {
+        // Steps of 10 ms; a step's tokens are read up to 1 ms late.
+        func times(_ steps: ClosedRange<Int>, late: Int) -> [Duration] {
+            steps.map { .microseconds($0 * 10_000 + late) }
+        }
+        // Equal requests: 4 steps of 2 tokens.
+        #expect(BenchMeasurement.decodeRate([times(1...5, late: 0), times(1...5, late: 0)]) == 200)
+        // The second one begins at step 4 and the first one ends at step 8; what is before and after is left out.
+        for (first, second) in [(0, 0), (0, 900), (900, 0)] {
+            let rate = BenchMeasurement.decodeRate([times(1...8, late: first), times(4...11, late: second)])
+            #expect(abs((rate ?? 0) - 200) < 6, "late by \(first), \(second)")
+        }
+        // A token of several ids that came at once; one request alone.
+        #expect(BenchMeasurement.decodeRate([[.seconds(1), .seconds(2), .seconds(2)]]) == 2)
+        #expect(BenchMeasurement.decodeRate([times(1...1, late: 0)]) == nil)
+        #expect(BenchMeasurement.decodeRate([times(1...3, late: 0), times(4...6, late: 0)]) == nil)
+        #expect(BenchMeasurement.decodeRate([]) == nil)
+    }
+
     @Test("Lengths that nobody chose are cut to the context, chosen ones are not")
     func lengths() {
         func lengths(_ input: Int?, _ output: Int?, _ context: Int) -> [Int] {

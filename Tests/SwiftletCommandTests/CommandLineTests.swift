@@ -4,6 +4,14 @@ import SwiftletCommand
 import SwiftletJSON
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 @Suite("The command as a process", .serialized)
 struct CommandLineTests {
     /// Options that make a small random model of the folder `writeModel` wrote.
@@ -125,5 +133,30 @@ struct CommandLineTests {
         let result = try await command.finish()
         #expect(result.code == 130, "\(result.errors)")
         #expect(!result.output.isEmpty && result.errors.contains("interrupted"))
+    }
+
+    @Test(
+        "A full disk ends the run with one line that says so",
+        .enabled(if: access("/dev/full", W_OK) == 0, "this machine has no /dev/full"))
+    func fullDisk() async throws {
+        let options = ["--quiet", "--max-tokens", "4"]
+        for arguments in [["generate", "Once"] + options, ["info"]] {
+            let result = try await RunningCommand.run(arguments, standardOutput: "/dev/full")
+            #expect(result.code == 1)
+            #expect(result.errors.hasSuffix("error: can't write standard output: No space left on device\n"))
+        }
+    }
+
+    @Test(
+        "A trace on a full disk is reported, and the run goes on",
+        .enabled(if: access("/dev/full", W_OK) == 0, "this machine has no /dev/full"))
+    func fullDiskOfATrace() async throws {
+        let folder = try TemporaryFolder()
+        symlink("/dev/full", folder.path + "/trace")
+        let result = try await RunningCommand.run([
+            "generate", "--max-tokens", "4", "--trace", folder.path + "/trace", "Once",
+        ])
+        #expect(result.code == 0 && !result.output.isEmpty)
+        #expect(result.errors.contains("the trace is not complete") && result.errors.contains("No space left"))
     }
 }

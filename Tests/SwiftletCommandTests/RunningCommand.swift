@@ -43,7 +43,8 @@ final class RunningCommand {
     }
 
     /// Starts the command with `standardInput` waiting in its pipe, which stays open until `closeInput`.
-    init(_ arguments: [String], standardInput: String = "") throws {
+    /// Standard output goes to a file of the test's own, or to `standardOutput`.
+    init(_ arguments: [String], standardInput: String = "", standardOutput: String? = nil) throws {
         folder = try TemporaryFolder()
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0
@@ -54,7 +55,7 @@ final class RunningCommand {
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
         let flags = O_WRONLY | O_CREAT | O_TRUNC
-        posix_spawn_file_actions_addopen(&actions, 1, folder.path + "/out", flags, 0o600)
+        posix_spawn_file_actions_addopen(&actions, 1, standardOutput ?? folder.path + "/out", flags, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/err", flags, 0o600)
         let binary = try Self.binary()
         let words = ([binary] + arguments).map { strdup($0) } + [nil]
@@ -107,8 +108,10 @@ final class RunningCommand {
     }
 
     /// Runs the command to its end.
-    static func run(_ arguments: [String], standardInput: String = "") async throws -> Finished {
-        let command = try RunningCommand(arguments, standardInput: standardInput)
+    static func run(
+        _ arguments: [String], standardInput: String = "", standardOutput: String? = nil
+    ) async throws -> Finished {
+        let command = try RunningCommand(arguments, standardInput: standardInput, standardOutput: standardOutput)
         command.closeInput()
         return try await command.finish()
     }

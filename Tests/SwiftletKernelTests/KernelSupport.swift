@@ -109,17 +109,22 @@ final class PackedMatrix {
     private(set) var matrix: swiftlet_matrix
     let byteCount: Int
 
-    init(rows: Int, columns: Int, dtype: swiftlet_dtype, gated: Bool = false) {
-        byteCount = swiftlet_matrix_bytes(Int32(rows), Int32(columns), dtype, gated)
-        let memory = swiftlet_allocate(max(byteCount, 1))!
+    init(
+        rows: Int, columns: Int, dtype: swiftlet_dtype, gated: Bool = false,
+        format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE
+    ) {
         matrix = swiftlet_matrix(
-            words: memory.assumingMemoryBound(to: UInt32.self), rows: Int32(rows), columns: Int32(columns),
-            dtype: dtype, gated: gated)
+            words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, gated: gated)
+        byteCount = swiftlet_matrix_bytes(&matrix)
+        matrix.words = swiftlet_allocate(max(byteCount, 1))!.assumingMemoryBound(to: UInt32.self)
     }
 
     /// Packs checkpoint rows (gate, then up, when gated) [rows, columns] of float32.
-    convenience init(_ pool: Pool, _ weights: [Float], rows: Int, columns: Int, dtype: swiftlet_dtype, gated: Bool) {
-        self.init(rows: rows, columns: columns, dtype: dtype, gated: gated)
+    convenience init(
+        _ pool: Pool, _ weights: [Float], rows: Int, columns: Int, dtype: swiftlet_dtype, gated: Bool,
+        format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE
+    ) {
+        self.init(rows: rows, columns: columns, dtype: dtype, gated: gated, format: format)
         let half = gated ? rows / 2 : rows
         weights.withUnsafeBufferPointer { source in
             let part = gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE

@@ -20,6 +20,9 @@ extern "C" {
 /// The type of weights, activations and KV cache. Accumulation is float32 in both.
 typedef enum { SWIFTLET_FLOAT32 = 0, SWIFTLET_BFLOAT16 = 1 } swiftlet_dtype;
 
+/// How a matrix's weights are stored: in its dtype, or quantised. Activations and results have the dtype in all cases.
+typedef enum { SWIFTLET_WEIGHTS_NATIVE = 0, SWIFTLET_WEIGHTS_INT8 = 1, SWIFTLET_WEIGHTS_INT4 = 2 } swiftlet_weights;
+
 /// The type of a checkpoint's tensor.
 typedef enum { SWIFTLET_SOURCE_F32 = 0, SWIFTLET_SOURCE_BF16 = 1, SWIFTLET_SOURCE_F16 = 2 } swiftlet_source;
 
@@ -52,6 +55,20 @@ void swiftlet_parallel_for(swiftlet_cpu *cpu, int32_t items, void (*task)(void *
 /// Runs `body(context)` on a new detached thread with a stack of 8 MiB. False when none can be started.
 bool swiftlet_thread_start(void (*body)(void *context), void *context);
 
+/// A counter that runs evenly, on all cores alike, at a rate of the machine's own: half the price of asking the
+/// system for the time. 0 where there is none.
+static inline uint64_t swiftlet_ticks(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return 0;
+#endif
+}
+
 /// Zeroed pages straight from the kernel, huge ones where it can; NULL when there is no memory.
 void *swiftlet_allocate(size_t bytes);
 void swiftlet_release(void *memory, size_t bytes);
@@ -68,13 +85,15 @@ typedef struct {
     int32_t rows;
     int32_t columns;
     swiftlet_dtype dtype;
+    swiftlet_weights format;
     bool gated;
 } swiftlet_matrix;
 
 typedef enum { SWIFTLET_PART_WHOLE = 0, SWIFTLET_PART_GATE = 1, SWIFTLET_PART_UP = 2 } swiftlet_part;
 
 int32_t swiftlet_matrix_panels(int32_t rows, bool gated);
-size_t swiftlet_matrix_bytes(int32_t rows, int32_t columns, swiftlet_dtype dtype, bool gated);
+/// Bytes behind `words` of a matrix of this shape, dtype and format (its `words` are not looked at).
+size_t swiftlet_matrix_bytes(const swiftlet_matrix *matrix);
 
 /// Packs `rows` rows of a row-major source (any byte alignment, `source_stride` elements from row to row) into
 /// the matrix from row `first_row` of the given part on. WHOLE for plain matrices, GATE and UP for gated ones.

@@ -47,7 +47,10 @@ package protocol Backend: AnyObject, SendableMetatype {
     associatedtype Cache
 
     // Load.
-    func makeMatrix(rows: Int, columns: Int, isGated: Bool) throws(LLMError) -> Matrix
+    /// A matrix whose weights are kept in `quantization`, or in the compute type when that is nil.
+    func makeMatrix(
+        rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> Matrix
     func load(_ tensor: Checkpoint.Tensor, into matrix: Matrix, part: MatrixPart, firstRow: Int) throws(LLMError)
     func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float)
     func makeVector(_ values: [Float]) throws(LLMError) -> Vector

@@ -19,8 +19,10 @@ package final class TracingBackend<Base: Backend>: Backend {
 
     // MARK: - Load
 
-    package func makeMatrix(rows: Int, columns: Int, isGated: Bool) throws(LLMError) -> Matrix {
-        try base.makeMatrix(rows: rows, columns: columns, isGated: isGated)
+    package func makeMatrix(
+        rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> Matrix {
+        try base.makeMatrix(rows: rows, columns: columns, isGated: isGated, quantization: quantization)
     }
 
     package func load(
@@ -52,35 +54,31 @@ package final class TracingBackend<Base: Backend>: Backend {
     // MARK: - Forward
 
     package func embed(_ batch: Batch, _ table: Matrix, into x: Buffer) {
-        let start = recorder.now
         base.embed(batch, table, into: x)
-        recorder.record("embed", from: start, rows: batch.tokenCount)
+        recorder.record(.embed, rows: batch.tokenCount)
     }
 
     package func rmsNorm(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, into out: Buffer) {
-        let start = recorder.now
         base.rmsNorm(x, rows: rows, weight: weight, epsilon: epsilon, into: out)
-        recorder.record("rmsNorm", from: start, rows: rows)
+        recorder.record(.rmsNorm, rows: rows)
     }
 
     package func rmsNorm(
         _ x: Buffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: Vector, epsilon: Float,
         into out: Buffer
     ) {
-        let start = recorder.now
         base.rmsNorm(x, gathering: indices, count: count, weight: weight, epsilon: epsilon, into: out)
-        recorder.record("rmsNorm", from: start, rows: count)
+        recorder.record(.rmsNorm, rows: count)
     }
 
     package func linear(
         _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer
     ) {
-        let start = recorder.now
         base.linear(x, rows: rows, matrix, bias: bias, epilogue: epilogue, into: out)
         switch epilogue {
-        case .store: recorder.record("linear", from: start, rows: rows)
-        case .add: recorder.record("linear + add", from: start, rows: rows)
-        case .gatedSiLU: recorder.record("linear + SiLU", from: start, rows: rows)
+        case .store: recorder.record(.linear, rows: rows)
+        case .add: recorder.record(.linearAdd, rows: rows)
+        case .gatedSiLU: recorder.record(.linearSiLU, rows: rows)
         }
     }
 
@@ -88,21 +86,19 @@ package final class TracingBackend<Base: Backend>: Backend {
         _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
         rope: Vector, rotaryDim: Int, into queries: Buffer, cache: Cache
     ) {
-        let start = recorder.now
         base.ropeAndStore(
             qkv, batch, queryHeads: queryHeads, queryNorm: queryNorm, keyNorm: keyNorm, epsilon: epsilon, rope: rope,
             rotaryDim: rotaryDim, into: queries, cache: cache)
-        recorder.record("ropeAndStore", from: start, rows: batch.tokenCount)
+        recorder.record(.ropeAndStore, rows: batch.tokenCount)
     }
 
     package func attention(
         _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, window: Int?,
         into out: Buffer
     ) {
-        let start = recorder.now
         base.attention(
             queries, batch, cache: cache, queryHeads: queryHeads, scale: scale, window: window, into: out)
-        recorder.record("attention", from: start, rows: batch.tokenCount)
+        recorder.record(.attention, rows: batch.tokenCount)
     }
 
     // MARK: - Logits
@@ -125,8 +121,7 @@ package final class TracingBackend<Base: Backend>: Backend {
     }
 
     package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) {
-        let start = recorder.now
         base.sample(rows, count: count)
-        recorder.record("sample", from: start, rows: rows.count)
+        recorder.record(.sample, rows: rows.count)
     }
 }

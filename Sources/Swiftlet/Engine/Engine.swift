@@ -147,9 +147,9 @@ package final class Engine<B: Backend> {
     package func step() -> Bool {
         let start = Platform.monotonicSeconds()
         guard compute() else { return false }
-        let computed = recorder?.now ?? 0
+        recorder?.mark()
         deliver()
-        recorder?.record("detokenise and deliver", from: computed, rows: produced.count)
+        recorder?.record(.deliver, rows: produced.count)
         recorder?.record(statistics, batchTokens: batch.tokenCount)
         statistics.stepSeconds += Platform.monotonicSeconds() - start
         return true
@@ -158,14 +158,14 @@ package final class Engine<B: Backend> {
     /// Schedule, forward, sample, bookkeeping.
     package func compute() -> Bool {
         produced.removeAll(keepingCapacity: true)
-        let start = recorder?.now ?? 0
+        recorder?.mark()
         let sequences = scheduler.schedule()
         guard !sequences.isEmpty else { return false }
         batch.fill(sequences)
-        recorder?.record("schedule", from: start, rows: sequences.count)
-        let scheduled = recorder?.now ?? 0
+        recorder?.record(.schedule, rows: sequences.count)
+        let scheduled = recorder?.last ?? 0
         runner.run(batch, sequences, into: sampled)
-        recorder?.record("forward and sample", from: scheduled, rows: batch.tokenCount)
+        recorder?.record(.forwardAndSample, from: scheduled, rows: batch.tokenCount)
         for (index, sequence) in sequences.enumerated() {
             let isDecode = sequence.scheduledTokenCount == 1 && sequence.outputTokenCount > 0
             if !isDecode { statistics.prefillTokens += sequence.scheduledTokenCount }

@@ -38,7 +38,19 @@ package struct MemoryPlan {
         return config.layerCount * perLayer + config.vocabularySize * hidden * (config.hasTiedHead ? 1 : 2)
     }
 
-    package var weightBytes: Int { parameterCount * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4) }
+    package var weightBytes: Int {
+        let (hidden, intermediate, queries) = (config.hiddenSize, config.intermediateSize, config.queryWidth)
+        let quantization = WeightQuantization(engine)
+        func layer(_ rows: Int, _ columns: Int) -> Int {
+            WeightQuantization.bytes(rows: rows, columns: columns, quantization.layers, dtype)
+        }
+        let perLayer =
+            layer(queries + 2 * config.keyValueWidth, hidden) + layer(hidden, queries)
+            + layer(2 * intermediate, hidden) + layer(hidden, intermediate)
+        let head = WeightQuantization.bytes(
+            rows: config.vocabularySize, columns: hidden, quantization.head, dtype)
+        return config.layerCount * perLayer + head * (config.hasTiedHead ? 1 : 2)
+    }
 
     /// Activations of a step, logits, rotary tables and block tables, roughly: four bytes for all.
     package var workspaceBytes: Int {

@@ -39,7 +39,7 @@ package struct ModelLoader: Sendable {
 
     /// The same engine with the time of each of its operations recorded.
     package func loadTraced(to path: String) throws(LLMError) -> (Engine<TracingBackend<CPUBackend>>, LoadedModel) {
-        let recorder = try TraceRecorder(path: path)
+        let recorder = try TraceRecorder(path: path, logger: logger)
         return try load(recorder) { TracingBackend($0, recorder) }
     }
 
@@ -63,8 +63,9 @@ package struct ModelLoader: Sendable {
         let backend = wrap(cpu)
         let source: WeightLoader<B>.Source =
             if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
-        let weights = try WeightLoader(config: modelConfig, backend: backend, source: source)
-            .load(positions: maxModelLength)
+        let weights = try WeightLoader(
+            config: modelConfig, backend: backend, source: source, quantization: WeightQuantization(config)
+        ).load(positions: maxModelLength)
         let blockCount = try plan.blockCount(available: Platform.availableMemory())
         var eosTokenIDs = Set(modelConfig.eosTokenIDs.map { TokenID($0) })
         if let text = modelConfig.tokenizerEOSToken, let id = tokenizer?.id(of: text) { eosTokenIDs.insert(id) }
@@ -203,7 +204,9 @@ package struct ModelLoader: Sendable {
             logger.warning(
                 "kernels run at the portable level: no AVX2 here (or --cpu-level portable), expect a tenth of the speed"
             )
-        } else if backend.dtype == SWIFTLET_BFLOAT16 && backend.level != SWIFTLET_LEVEL_AVX512BF16 {
+        } else if config.quantization == nil && backend.dtype == SWIFTLET_BFLOAT16
+            && backend.level != SWIFTLET_LEVEL_AVX512BF16
+        {
             logger.warning(
                 "bfloat16 products are emulated at level \(backend.levelName); this machine's best may be faster")
         }
@@ -215,8 +218,9 @@ package struct ModelLoader: Sendable {
         let millions = Double(plan.parameterCount) / 1e6
         let size = millions < 10 ? "\((millions * 10).rounded() / 10)" : "\(Int(millions.rounded()))"
         let type = backend.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
+        let weights = config.quantization.map { " with \($0.rawValue) weights" } ?? ""
         return """
-            \(model.family.modelType), \(size) M parameters, \(type); kernels \(backend.levelName), \
+            \(model.family.modelType), \(size) M parameters, \(type)\(weights); kernels \(backend.levelName), \
             \(backend.threadCount) thread\(backend.threadCount == 1 ? "" : "s"); KV cache \(blockCount * config.blockSize) tokens, \
             \(blockCount / plan.blocksPerContext) full contexts of \(plan.maxModelLength)
             """

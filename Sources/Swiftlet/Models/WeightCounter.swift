@@ -9,7 +9,9 @@ package final class WeightCounter: Backend {
 
     package init() {}
 
-    package func makeMatrix(rows: Int, columns: Int, isGated: Bool) -> Int {
+    package func makeMatrix(
+        rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) -> Int {
         parameterCount += rows * columns
         return rows * columns
     }

@@ -21,17 +21,22 @@ package struct WeightLoader<B: Backend> {
     let config: ModelConfig
     let backend: B
     let source: Source
+    let quantization: WeightQuantization
 
-    package init(config: ModelConfig, backend: B, source: Source) {
+    package init(
+        config: ModelConfig, backend: B, source: Source, quantization: WeightQuantization = WeightQuantization()
+    ) {
         self.config = config
         self.backend = backend
         self.source = source
+        self.quantization = quantization
     }
 
     /// Loads everything. `positions` is the longest sequence that will be run.
     package func load(positions: Int) throws(LLMError) -> DecoderModel<B>.Weights {
         let (hidden, vocabulary) = (config.hiddenSize, config.vocabularySize)
-        let embedding = try matrix([Part(name: "model.embed_tokens.weight", rows: vocabulary)], columns: hidden)
+        let embedding = try matrix(
+            [Part(name: "model.embed_tokens.weight", rows: vocabulary)], columns: hidden, quantization.head)
         var layers: [DecoderModel<B>.Layer] = []
         for index in 0..<config.layerCount { layers.append(try layer(index)) }
         let rope = RopeTable(config.rope, rotaryDimension: config.headDimension, positionCount: positions)
@@ -39,7 +44,8 @@ package struct WeightLoader<B: Backend> {
             embedding: embedding, layers: layers,
             finalNorm: try vector([Part(name: "model.norm.weight", rows: hidden)], dummy: 1),
             head: config.hasTiedHead
-                ? embedding : try matrix([Part(name: "lm_head.weight", rows: vocabulary)], columns: hidden),
+                ? embedding
+                : try matrix([Part(name: "lm_head.weight", rows: vocabulary)], columns: hidden, quantization.head),
             rope: try backend.makeVector(rope.values))
         if case .checkpoint(let checkpoint) = source {
             try checkpoint.finish(unused: config.family.unusedTensors, hasTiedHead: config.hasTiedHead)
@@ -66,7 +72,7 @@ package struct WeightLoader<B: Backend> {
                 [
                     part("self_attn.q_proj.weight", queries), part("self_attn.k_proj.weight", keys),
                     part("self_attn.v_proj.weight", keys),
-                ], columns: hidden),
+                ], columns: hidden, quantization.layers),
             qkvBias: try bias(
                 config.qkvBias,
                 [
@@ -75,25 +81,28 @@ package struct WeightLoader<B: Backend> {
                 ]),
             queryNorm: config.hasQKNorm ? try norm("self_attn.q_norm.weight", config.headDimension) : nil,
             keyNorm: config.hasQKNorm ? try norm("self_attn.k_norm.weight", config.headDimension) : nil,
-            output: try matrix([part("self_attn.o_proj.weight", hidden)], columns: queries),
+            output: try matrix([part("self_attn.o_proj.weight", hidden)], columns: queries, quantization.layers),
             outputBias: try bias(config.outputBias, [part("self_attn.o_proj.bias", hidden)]),
             postAttentionNorm: try norm("post_attention_layernorm.weight", hidden),
             gateUp: try matrix(
                 [
                     part("mlp.gate_proj.weight", intermediate, .gate),
                     part("mlp.up_proj.weight", intermediate, .up),
-                ], columns: hidden),
+                ], columns: hidden, quantization.layers),
             gateUpBias: try bias(
                 config.mlpBias, [part("mlp.gate_proj.bias", intermediate), part("mlp.up_proj.bias", intermediate)]),
-            down: try matrix([part("mlp.down_proj.weight", hidden)], columns: intermediate),
+            down: try matrix([part("mlp.down_proj.weight", hidden)], columns: intermediate, quantization.layers),
             downBias: try bias(config.mlpBias, [part("mlp.down_proj.bias", hidden)]),
             window: config.slidingWindows[index])
     }
 
-    private func matrix(_ parts: [Part], columns: Int) throws(LLMError) -> B.Matrix {
+    private func matrix(
+        _ parts: [Part], columns: Int, _ quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> B.Matrix {
         let isGated = parts[0].part != .whole
         let rows = parts.reduce(0) { $0 + $1.rows }
-        let matrix = try backend.makeMatrix(rows: rows, columns: columns, isGated: isGated)
+        let matrix = try backend.makeMatrix(
+            rows: rows, columns: columns, isGated: isGated, quantization: quantization)
         switch source {
         case .random(let seed):
             // As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.

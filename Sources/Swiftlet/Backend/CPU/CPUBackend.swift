@@ -68,8 +68,16 @@ package final class CPUBackend: Backend {
 
     // MARK: - Load
 
-    package func makeMatrix(rows: Int, columns: Int, isGated: Bool) throws(LLMError) -> CPUMatrix {
-        try CPUMatrix(rows: rows, columns: columns, dtype: dtype, isGated: isGated)
+    package func makeMatrix(
+        rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> CPUMatrix {
+        let format =
+            switch quantization {
+            case nil: SWIFTLET_WEIGHTS_NATIVE
+            case .int8: SWIFTLET_WEIGHTS_INT8
+            case .int4: SWIFTLET_WEIGHTS_INT4
+            }
+        return try CPUMatrix(rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated)
     }
 
     package func load(

@@ -25,12 +25,15 @@ package final class CPUMatrix {
     package let value: swiftlet_matrix
     private let pages: CPUPages
 
-    init(rows: Int, columns: Int, dtype: swiftlet_dtype, isGated: Bool) throws(LLMError) {
-        let bytes = swiftlet_matrix_bytes(Int32(rows), Int32(columns), dtype, isGated)
+    init(
+        rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool
+    ) throws(LLMError) {
+        var matrix = swiftlet_matrix(
+            words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, gated: isGated)
+        let bytes = swiftlet_matrix_bytes(&matrix)
         pages = try CPUPages(byteCount: bytes, for: "a weight matrix of \(rows) x \(columns)")
-        value = swiftlet_matrix(
-            words: pages.memory.assumingMemoryBound(to: UInt32.self), rows: Int32(rows), columns: Int32(columns),
-            dtype: dtype, gated: isGated)
+        matrix.words = pages.memory.assumingMemoryBound(to: UInt32.self)
+        value = matrix
     }
 }
 

@@ -1,0 +1,1 @@
+"""What Benchmarks/compare.py is made of."""

@@ -1,0 +1,28 @@
+// WeightQuantization: which matrices of a model are quantised and to what. A value made of EngineConfig; read by the
+// WeightLoader, which makes the matrices, and by the MemoryPlan, which counts their bytes.
+// Invariant: norms, biases and rotary tables are never quantised, and both readers follow this one decision.
+
+import CSwiftletKernels
+
+package struct WeightQuantization: Sendable {
+    /// Of the projections of all layers: attention's and the MLP's.
+    let layers: EngineConfig.Quantization?
+    /// Of the embedding and the output head, which are one matrix in many models.
+    let head: EngineConfig.Quantization?
+
+    package init(_ config: EngineConfig = EngineConfig()) {
+        layers = config.quantization
+        head = config.quantizeHead ? config.quantization : nil
+    }
+
+    /// Bytes of a matrix, without what the kernels pad it with.
+    static func bytes(
+        rows: Int, columns: Int, _ quantization: EngineConfig.Quantization?, _ dtype: swiftlet_dtype
+    ) -> Int {
+        switch quantization {
+        case nil: rows * columns * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4)
+        case .int8: rows * (columns + 4)  // a scale for each row
+        case .int4: rows * columns / 2
+        }
+    }
+}
