@@ -29,6 +29,12 @@ package struct BenchRooflineCommand: ParsableCommand {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
+    @Option(help: "Quantise the weights of every layer at load; norms and biases stay as they are.")
+    package var quantization: EngineConfig.Quantization?
+
+    @Flag(inversion: .prefixedNo, help: "Quantise the embedding and the output head too.")
+    package var quantizeHead = true
+
     @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
 
@@ -62,7 +68,9 @@ package struct BenchRooflineCommand: ParsableCommand {
 
     /// What is measured.
     package var config: EngineConfig {
-        EngineConfig(dtype: dtype, threads: threads, cpuLevel: cpuLevel?.rawValue, seed: 0, loadFormat: loadFormat)
+        EngineConfig(
+            dtype: dtype, quantization: quantization, quantizeHead: quantizeHead, threads: threads,
+            cpuLevel: cpuLevel?.rawValue, seed: 0, loadFormat: loadFormat)
     }
 
     package func run() throws {

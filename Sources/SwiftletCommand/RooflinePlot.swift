@@ -69,9 +69,9 @@ package struct RooflinePlot {
 
     private func axes(_ series: [Series]) -> Axes {
         let points = series.flatMap(\.points)
-        let ridge = limits.weightPeak / limits.memory
+        let ridge = limits.peak / limits.memory
         let intensities = points.map(\.intensity) + [ridge / 4, ridge * 4]
-        let rates = points.map(\.rate) + [limits.weightPeak]
+        let rates = points.map(\.rate) + [limits.peak]
         let tens = rates.map { Self.log2($0) / Self.log2(10) }
         let twos = intensities.map(Self.log2)
         return Axes(
@@ -125,18 +125,18 @@ package struct RooflinePlot {
     }
 
     private func roof(_ axes: Axes) -> String {
-        let ridge = limits.weightPeak / limits.memory
+        let ridge = limits.peak / limits.memory
         let first = Platform.power(2, axes.x.lowerBound)
         let lowest = Platform.power(10, axes.y.lowerBound)
         // The slope begins where it enters the drawing.
         let start = max(first, lowest / limits.memory)
         let foot = axes.place(start, start * limits.memory)
-        let top = axes.place(ridge, limits.weightPeak)
-        let end = axes.place(Platform.power(2, axes.x.upperBound), limits.weightPeak)
+        let top = axes.place(ridge, limits.peak)
+        let end = axes.place(Platform.power(2, axes.x.upperBound), limits.peak)
         var svg = Self.line("roof", foot, top) + Self.line("roof", top, end)
         svg += """
             <text class="label end" x="\(Self.digits(end.x))" y="\(Self.digits(end.y - 8))">\
-            \(Format.operationsRate(limits.weightPeak)), \(Self.escape(report.instruction))</text>
+            \(Format.operationsRate(limits.peak)), \(Self.escape(report.instruction))</text>
 
             """
         let middle = (x: (foot.x + top.x) / 2, y: (foot.y + top.y) / 2)

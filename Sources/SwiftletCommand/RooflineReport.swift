@@ -35,7 +35,7 @@ package struct RooflineReport: Sendable {
             Format.bytesRate(limits.memory) + " (median; \(Format.bytesRate(roofline.slowestMemory)) to "
                 + "\(Format.bytesRate(roofline.fastestMemory)) meanwhile)")
         text += Format.line("last cache", Format.bytesRate(limits.cache))
-        text += Format.line("peak", "\(Format.operationsRate(limits.weightPeak)) (\(instruction))")
+        text += Format.line("peak", "\(Format.operationsRate(limits.peak)) (\(instruction))")
         for group in Roofline.Group.allCases where !roofline.cells(of: group).isEmpty { text += "\n" + table(group) }
         return text
     }
@@ -129,8 +129,8 @@ package struct RooflineReport: Sendable {
         json.object { json in
             json.member("memory_bytes_per_second", limits.memory)
             json.member("cache_bytes_per_second", limits.cache)
-            json.member("operations_per_second", limits.weightPeak)
-            json.member("attention_operations_per_second", limits.attentionPeak)
+            json.member("operations_per_second", limits.peak)
+            if limits.integerPeak > 0 { json.member("integer_operations_per_second", limits.integerPeak) }
             more(&json)
         }
     }

@@ -18,18 +18,18 @@ struct RooflineTests {
                 repeats: 3)
         }
         let roofline = Roofline(
-            limits: MachineLimits(memory: 40e9, cache: 160e9, weightPeak: 400e9, attentionPeak: 400e9),
+            limits: MachineLimits(memory: 40e9, cache: 160e9, peak: 400e9),
             slowestMemory: 30e9, fastestMemory: 50e9,
             cells: [
-                cell(.linear, "qkv", 1, OperationWork(memoryBytes: 64e6, weightOperations: 64e6), 0.8, .memory),
-                cell(.linear, "qkv", 512, OperationWork(memoryBytes: 1e6, weightOperations: 512e6), 0.64, .compute),
-                cell(.linear, "head <&>", 1, OperationWork(memoryBytes: 8e6, weightOperations: 8e6), 0.1, .memory),
+                cell(.linear, "qkv", 1, OperationWork(memoryBytes: 64e6, floatOperations: 64e6), 0.8, .memory),
+                cell(.linear, "qkv", 512, OperationWork(memoryBytes: 1e6, floatOperations: 512e6), 0.64, .compute),
+                cell(.linear, "head <&>", 1, OperationWork(memoryBytes: 8e6, floatOperations: 8e6), 0.1, .memory),
                 cell(
-                    .attentionDecode, "context 128", 1, OperationWork(memoryBytes: 16e6, attentionOperations: 32e6),
+                    .attentionDecode, "context 128", 1, OperationWork(memoryBytes: 16e6, floatOperations: 32e6),
                     0.2, .memory),
                 cell(.other, "rms norm", 1, OperationWork(cacheBytes: 32e6), 0.1, .cache),
                 cell(
-                    .forward, "decode 16", 16, OperationWork(memoryBytes: 40e6, weightOperations: 640e6), 0.8, .compute),
+                    .forward, "decode 16", 16, OperationWork(memoryBytes: 40e6, floatOperations: 640e6), 0.8, .compute),
             ])
         return RooflineReport(
             roofline: roofline, model: try ModelInfo(), cpuLevel: "avx2", threads: 2, instruction: "vfmadd")

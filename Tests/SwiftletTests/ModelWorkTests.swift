@@ -29,13 +29,29 @@ struct ModelWorkTests {
         ]
         for (projection, count) in weights {
             let one = work.linear(projection, tokens: 1)
-            #expect(one == OperationWork(memoryBytes: 2 * count, weightOperations: 2 * count), "\(projection)")
+            #expect(one == OperationWork(memoryBytes: 2 * count, floatOperations: 2 * count), "\(projection)")
             #expect(one.intensity == 1)
             let many = work.linear(projection, tokens: 7)
-            #expect(many == OperationWork(memoryBytes: 2 * count, weightOperations: 14 * count), "\(projection)")
+            #expect(many == OperationWork(memoryBytes: 2 * count, floatOperations: 14 * count), "\(projection)")
         }
         let wide = ModelWork(try model(), dtype: SWIFTLET_FLOAT32).linear(.down, tokens: 3)
-        #expect(wide == OperationWork(memoryBytes: 320, weightOperations: 480))
+        #expect(wide == OperationWork(memoryBytes: 320, floatOperations: 480))
+    }
+
+    @Test("Quantised weights: fewer bytes, integer products")
+    func quantised() throws {
+        let config = try model()
+        func work(_ kind: EngineConfig.Quantization, head: Bool = true) -> ModelWork {
+            let engine = EngineConfig(quantization: kind, quantizeHead: head)
+            return ModelWork(config, dtype: SWIFTLET_BFLOAT16, quantization: WeightQuantization(engine))
+        }
+        // 64 x 8 bytes and 64 scales.
+        #expect(
+            work(.int8).linear(.qkv, tokens: 3) == OperationWork(memoryBytes: 768, integerOperations: 3072))
+        #expect(
+            work(.int8, head: false).linear(.head, tokens: 1)
+                == OperationWork(memoryBytes: 1600, floatOperations: 1600))
+        #expect(work(.int4).linear(.qkv, tokens: 3).floatOperations == 3072)
     }
 
     @Test("Attention: keys and values once, rows see what is before them")
@@ -43,25 +59,25 @@ struct ModelWorkTests {
         let work = ModelWork(try model(), dtype: SWIFTLET_BFLOAT16)
         // A decode at the fifth position: 5 keys and 5 values of 16 elements; 2 products of 5 x 32 elements.
         #expect(
-            work.attention(.init(rows: 1, context: 5)) == OperationWork(memoryBytes: 320, attentionOperations: 640))
+            work.attention(.init(rows: 1, context: 5)) == OperationWork(memoryBytes: 320, floatOperations: 640))
         // A prompt of 4: rows see 1 + 2 + 3 + 4 positions.
         #expect(
-            work.attention(.init(rows: 4, context: 4)) == OperationWork(memoryBytes: 256, attentionOperations: 1280))
+            work.attention(.init(rows: 4, context: 4)) == OperationWork(memoryBytes: 256, floatOperations: 1280))
         // Its last two rows: 3 + 4.
         #expect(
-            work.attention(.init(rows: 2, context: 4)) == OperationWork(memoryBytes: 256, attentionOperations: 896))
+            work.attention(.init(rows: 2, context: 4)) == OperationWork(memoryBytes: 256, floatOperations: 896))
         // A window of 3 at position 9: three positions seen and read.
         #expect(
             work.attention(.init(rows: 1, context: 10), window: 3)
-                == OperationWork(memoryBytes: 192, attentionOperations: 384))
+                == OperationWork(memoryBytes: 192, floatOperations: 384))
         // A prompt of 6 with a window of 3: 1 + 2 + 3 + 3 + 3 + 3, all six read.
         #expect(
             work.attention(.init(rows: 6, context: 6), window: 3)
-                == OperationWork(memoryBytes: 384, attentionOperations: 1920))
+                == OperationWork(memoryBytes: 384, floatOperations: 1920))
         // Rows 4 and 5 of 6: 3 + 3, positions 2 to 5 read.
         #expect(
             work.attention(.init(rows: 2, context: 6), window: 3)
-                == OperationWork(memoryBytes: 256, attentionOperations: 768))
+                == OperationWork(memoryBytes: 256, floatOperations: 768))
     }
 
     @Test("A step is all layers, the head for rows that need logits, and every sequence's attention")
@@ -69,11 +85,10 @@ struct ModelWorkTests {
         for window in [nil, 3] {
             let work = ModelWork(try model(window: window), dtype: SWIFTLET_BFLOAT16)
             let step = work.step([.init(rows: 4, context: 4), .init(rows: 1, context: 5)], logitRows: 2)
-            // 1008 weights a layer, 5 rows; 800 in the head, 2 rows.
-            #expect(step.weightOperations == Double(2 * (3 * 1008 * 5 + 800 * 2)))
+            // 1008 weights a layer, 5 rows; 800 in the head, 2 rows; 32 elements a query.
             let seen = window == nil ? 1 + 2 + 3 + 4 + 5 : 1 + 2 + 3 + 3 + 3
             let read = window == nil ? 4 + 5 : 4 + 3
-            #expect(step.attentionOperations == Double(3 * 4 * 32 * seen))
+            #expect(step.floatOperations == Double(2 * (3 * 1008 * 5 + 800 * 2) + 3 * 4 * 32 * seen))
             #expect(step.memoryBytes == Double(2 * (3 * 1008 + 800) + 3 * read * 2 * 16 * 2))
             #expect(step.cacheBytes == 0)
         }
@@ -90,25 +105,27 @@ struct ModelWorkTests {
 
     @Test("The limit is the longer of moving and computing")
     func limits() {
-        let limits = MachineLimits(memory: 10, cache: 40, weightPeak: 100, attentionPeak: 50)
+        let limits = MachineLimits(memory: 10, cache: 40, peak: 100, integerPeak: 200)
         let cases: [(OperationWork, Double, MachineLimits.Bound)] = [
-            (OperationWork(memoryBytes: 30, weightOperations: 200), 3, .memory),
-            (OperationWork(memoryBytes: 30, weightOperations: 400), 4, .compute),
-            (OperationWork(memoryBytes: 30, weightOperations: 200, attentionOperations: 100), 4, .compute),
+            (OperationWork(memoryBytes: 30, floatOperations: 200), 3, .memory),
+            (OperationWork(memoryBytes: 30, floatOperations: 400), 4, .compute),
+            (OperationWork(memoryBytes: 30, floatOperations: 200, integerOperations: 400), 4, .compute),
             (OperationWork(cacheBytes: 200), 5, .cache),
         ]
         for (work, seconds, bound) in cases {
             #expect(limits.seconds(for: work) == seconds)
             #expect(limits.bound(of: work) == bound)
         }
-        let other = MachineLimits(memory: 30, cache: 20, weightPeak: 300, attentionPeak: 70)
-        let mean = MachineLimits(memory: 20, cache: 30, weightPeak: 200, attentionPeak: 60)
+        let other = MachineLimits(memory: 30, cache: 20, peak: 300, integerPeak: 400)
+        let mean = MachineLimits(memory: 20, cache: 30, peak: 200, integerPeak: 300)
         #expect(MachineLimits.mean(limits, other) == mean)
         #expect(MachineLimits.medians(of: [limits, other]) == mean)
-        let high = MachineLimits(memory: 99, cache: 99, weightPeak: 999, attentionPeak: 99)
+        let high = MachineLimits(memory: 99, cache: 99, peak: 999, integerPeak: 300)
         #expect(
             MachineLimits.medians(of: [limits, high, other])
-                == MachineLimits(memory: 30, cache: 40, weightPeak: 300, attentionPeak: 70))
+                == MachineLimits(memory: 30, cache: 40, peak: 300, integerPeak: 300))
+        // Where nothing uses integers, nobody asks how fast they are.
+        #expect(MachineLimits(memory: 1, cache: 1, peak: 1).seconds(for: OperationWork(memoryBytes: 2)) == 2)
     }
 
     @Test("Every operation of a small model is measured, at every number of rows that the engine runs")
@@ -117,7 +134,7 @@ struct ModelWorkTests {
         let bench = try RooflineBench(
             folder.path, config: EngineConfig(threads: 1, loadFormat: .dummy), isQuick: true)
         let roofline = try bench.run { _ in }
-        #expect(roofline.limits.memory > 0 && roofline.limits.cache > 0 && roofline.limits.weightPeak > 0)
+        #expect(roofline.limits.memory > 0 && roofline.limits.cache > 0 && roofline.limits.peak > 0)
         #expect(roofline.slowestMemory <= roofline.limits.memory && roofline.limits.memory <= roofline.fastestMemory)
         let all = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
         func rows(_ group: Roofline.Group, _ operation: String) -> [Int] {

@@ -6,15 +6,15 @@ package struct MachineLimits: Sendable, Hashable {
     /// Bytes a second from memory and from the last cache.
     package var memory: Double
     package var cache: Double
-    /// Operations a second in products with weights, and in products with keys and values.
-    package var weightPeak: Double
-    package var attentionPeak: Double
+    /// Operations a second in products of the compute type, and of eight-bit integers (0 where they are not used).
+    package var peak: Double
+    package var integerPeak: Double
 
-    package init(memory: Double, cache: Double, weightPeak: Double, attentionPeak: Double) {
+    package init(memory: Double, cache: Double, peak: Double, integerPeak: Double = 0) {
         self.memory = memory
         self.cache = cache
-        self.weightPeak = weightPeak
-        self.attentionPeak = attentionPeak
+        self.peak = peak
+        self.integerPeak = integerPeak
     }
 
     /// What keeps an operation from being faster.
@@ -30,15 +30,19 @@ package struct MachineLimits: Sendable, Hashable {
     private func times(of work: OperationWork) -> [(bound: Bound, seconds: Double)] {
         [
             (.memory, work.memoryBytes / memory), (.cache, work.cacheBytes / cache),
-            (.compute, work.weightOperations / weightPeak + work.attentionOperations / attentionPeak),
+            (.compute, work.floatOperations / peak + integerSeconds(work)),
         ]
+    }
+
+    private func integerSeconds(_ work: OperationWork) -> Double {
+        work.integerOperations > 0 ? work.integerOperations / integerPeak : 0
     }
 
     /// The mean of two probes, before and after a measurement.
     package static func mean(_ a: MachineLimits, _ b: MachineLimits) -> MachineLimits {
         MachineLimits(
             memory: (a.memory + b.memory) / 2, cache: (a.cache + b.cache) / 2,
-            weightPeak: (a.weightPeak + b.weightPeak) / 2, attentionPeak: (a.attentionPeak + b.attentionPeak) / 2)
+            peak: (a.peak + b.peak) / 2, integerPeak: (a.integerPeak + b.integerPeak) / 2)
     }
 
     /// Field by field.
@@ -48,8 +52,8 @@ package struct MachineLimits: Sendable, Hashable {
             return sorted.isEmpty ? 0 : (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
         }
         return MachineLimits(
-            memory: median(\.memory), cache: median(\.cache), weightPeak: median(\.weightPeak),
-            attentionPeak: median(\.attentionPeak))
+            memory: median(\.memory), cache: median(\.cache), peak: median(\.peak),
+            integerPeak: median(\.integerPeak))
     }
 }
 
@@ -59,7 +63,7 @@ package final class MachineProbe {
     private let pages: CPUPages
     private let cacheSample: Int
     private var place = 0
-    private var last = MachineLimits(memory: 0, cache: 0, weightPeak: 0, attentionPeak: 0)
+    private var last = MachineLimits(memory: 0, cache: 0, peak: 0)
 
     /// Bytes of memory that are read by turns, far more than any cache has.
     private static let memorySize = 256 << 20
@@ -91,8 +95,7 @@ package final class MachineProbe {
         best(work?.cacheBytes, \.cache) {
             backend.readBandwidth(pages.memory, byteCount: cacheSample, passes: 8)
         }
-        best(work?.operations, \.weightPeak) { backend.multiplyPeak() }
-        last.attentionPeak = last.weightPeak
+        best(work?.floatOperations, \.peak) { backend.multiplyPeak() }
         return last
     }
 

@@ -11,29 +11,29 @@ package struct OperationWork: Sendable, Hashable {
     package var memoryBytes = 0.0
     /// Activations that stay in the last cache.
     package var cacheBytes = 0.0
-    /// Of products with weights; a multiplication and an addition are two.
-    package var weightOperations = 0.0
-    /// Of products with keys and values.
-    package var attentionOperations = 0.0
+    /// In products of the compute type; a multiplication and an addition are two.
+    package var floatOperations = 0.0
+    /// In products of eight-bit integers.
+    package var integerOperations = 0.0
 
     package init(
-        memoryBytes: Double = 0, cacheBytes: Double = 0, weightOperations: Double = 0, attentionOperations: Double = 0
+        memoryBytes: Double = 0, cacheBytes: Double = 0, floatOperations: Double = 0, integerOperations: Double = 0
     ) {
         self.memoryBytes = memoryBytes
         self.cacheBytes = cacheBytes
-        self.weightOperations = weightOperations
-        self.attentionOperations = attentionOperations
+        self.floatOperations = floatOperations
+        self.integerOperations = integerOperations
     }
 
-    package var operations: Double { weightOperations + attentionOperations }
+    package var operations: Double { floatOperations + integerOperations }
     /// Operations for each byte from memory; nil when there are no such bytes.
     package var intensity: Double? { memoryBytes > 0 ? operations / memoryBytes : nil }
 
     package static func + (a: OperationWork, b: OperationWork) -> OperationWork {
         OperationWork(
             memoryBytes: a.memoryBytes + b.memoryBytes, cacheBytes: a.cacheBytes + b.cacheBytes,
-            weightOperations: a.weightOperations + b.weightOperations,
-            attentionOperations: a.attentionOperations + b.attentionOperations)
+            floatOperations: a.floatOperations + b.floatOperations,
+            integerOperations: a.integerOperations + b.integerOperations)
     }
 
     package static func += (a: inout OperationWork, b: OperationWork) { a = a + b }
@@ -42,7 +42,7 @@ package struct OperationWork: Sendable, Hashable {
         let factor = Double(count)
         return OperationWork(
             memoryBytes: work.memoryBytes * factor, cacheBytes: work.cacheBytes * factor,
-            weightOperations: work.weightOperations * factor, attentionOperations: work.attentionOperations * factor)
+            floatOperations: work.floatOperations * factor, integerOperations: work.integerOperations * factor)
     }
 }
 
@@ -66,16 +66,20 @@ package struct ModelWork: Sendable {
     }
 
     package let config: ModelConfig
-    package let bytesPerWeight: Double
+    private let dtype: swiftlet_dtype
+    private let quantization: WeightQuantization
     /// Of an element of the KV cache.
-    package let bytesPerCached: Double
+    let bytesPerCached: Double
     /// Of an activation that a product reads.
-    package let bytesPerActivation: Double
+    private let bytesPerActivation: Double
 
-    package init(_ config: ModelConfig, dtype: swiftlet_dtype) {
+    package init(
+        _ config: ModelConfig, dtype: swiftlet_dtype, quantization: WeightQuantization = WeightQuantization()
+    ) {
         self.config = config
+        self.dtype = dtype
+        self.quantization = quantization
         let bytes: Double = dtype == SWIFTLET_BFLOAT16 ? 2 : 4
-        bytesPerWeight = bytes
         bytesPerCached = bytes
         bytesPerActivation = bytes
     }
@@ -96,8 +100,16 @@ package struct ModelWork: Sendable {
     /// One matrix and this many tokens.
     package func linear(_ projection: Projection, tokens: Int) -> OperationWork {
         let (rows, columns) = shape(of: projection)
-        let weights = Double(rows) * Double(columns)
-        return OperationWork(memoryBytes: weights * bytesPerWeight, weightOperations: 2 * weights * Double(tokens))
+        let kind = projection == .head ? quantization.head : quantization.layers
+        let operations = 2 * Double(rows) * Double(columns) * Double(tokens)
+        var work = OperationWork(
+            memoryBytes: Double(WeightQuantization.bytes(rows: rows, columns: columns, kind, dtype)))
+        switch kind {
+        case .int8: work.integerOperations = operations
+        // Four-bit weights are widened and multiplied in the compute type.
+        case nil, .int4: work.floatOperations = operations
+        }
+        return work
     }
 
     /// One layer of one sequence.
@@ -108,7 +120,7 @@ package struct ModelWork: Sendable {
         let touched = min(sequence.context, window.map { sequence.rows - 1 + $0 } ?? sequence.context)
         return OperationWork(
             memoryBytes: Double(touched) * 2 * Double(config.keyValueWidth) * bytesPerCached,
-            attentionOperations: 4 * Double(config.queryWidth) * seen)
+            floatOperations: 4 * Double(config.queryWidth) * seen)
     }
 
     /// How many positions rows at these positions look at, all in all: each at itself and those before it.

@@ -46,7 +46,7 @@ package final class RooflineBench {
         config = shape
         self.isQuick = isQuick
         modelName = files.name
-        work = ModelWork(shape, dtype: dtype)
+        work = ModelWork(shape, dtype: dtype, quantization: WeightQuantization(engine))
         maxContext = min(shape.maximumLength, 4096)
         try Self.checkFits(
             MemoryPlan(
@@ -57,7 +57,8 @@ package final class RooflineBench {
             isPinned: engine.pinThreads, dtype: dtype)
         weights = try WeightLoader(
             config: shape, backend: backend,
-            source: checkpoint.map { .checkpoint($0) } ?? .random(seed: engine.seed ?? 0)
+            source: checkpoint.map { .checkpoint($0) } ?? .random(seed: engine.seed ?? 0),
+            quantization: WeightQuantization(engine)
         ).load(positions: maxContext)
         probe = try MachineProbe(backend)
     }
