@@ -22,6 +22,13 @@
 /// Work on one item of an operation. `context` points to the operation's work struct.
 typedef void (*swiftlet_task)(void *context, int32_t item, int32_t thread);
 
+/// What the multiplying probe of a dtype runs.
+typedef struct {
+    swiftlet_task task;           // probe_multiply_work, PROBE_ROUNDS rounds
+    const char *instruction;      // that the products of this dtype are made of
+    double operations_per_round;  // a multiplication and an addition are two
+} swiftlet_multiply_probe;
+
 /// One level's kernels. [2] entries are indexed by swiftlet_dtype.
 typedef struct {
     swiftlet_task linear[2];          // linear_work, item = token chunk x panel
@@ -33,6 +40,8 @@ typedef struct {
     swiftlet_task sample;             // sample_work, item = a row
     swiftlet_task rope_and_store[2];  // rope.c's and rope.inc.h's
     swiftlet_task attention[2];       // attention.c's and attention.inc.h's
+    swiftlet_task probe_read;         // probe_read_work, item = a chunk
+    swiftlet_multiply_probe probe_multiply[2];
 } swiftlet_kernel_table;
 
 enum { SWIFTLET_SCRATCH_BYTES = 512 * 1024 };

@@ -10,6 +10,7 @@
 // Invariant: everything here is static; only the table has a name outside.
 
 #include "kernels.h"
+#include "probe.h"
 #include "vector.h"
 
 #include "logits.inc.h"
@@ -66,6 +67,16 @@ enum {
 #define NAMED(name) name##_bf16
 #include "dtype.inc.h"
 
+#include "probe.inc.h"
+
+#if defined(LEVEL_PORTABLE)
+#define MULTIPLY_F32 "multiply and add"
+#elif defined(__aarch64__)
+#define MULTIPLY_F32 "fmla"
+#else
+#define MULTIPLY_F32 "vfmadd"
+#endif
+
 const swiftlet_kernel_table LEVEL_TABLE = {
     .linear = {linear_f32, linear_bf16},
     .rms_norm = {rms_norm_f32, rms_norm_bf16},
@@ -80,4 +91,13 @@ const swiftlet_kernel_table LEVEL_TABLE = {
 #if __has_include("attention.inc.h")
     .attention = {attention_f32, attention_bf16},
 #endif
+    .probe_read = probe_read,
+    .probe_multiply = {
+        {probe_multiply_f32, MULTIPLY_F32, 32 * TILE_VECTORS_f32},
+#if defined(LEVEL_AVX512BF16)
+        {probe_multiply_bf16, "vdpbf16ps", 64 * TILE_VECTORS_bf16},
+#else  // bfloat16 is widened and multiplied as float32
+        {probe_multiply_f32, MULTIPLY_F32, 32 * TILE_VECTORS_f32},
+#endif
+    },
 };

@@ -58,6 +58,18 @@ extension Platform {
         return pages > 0 && size > 0 && !overflow ? bytes : nil
     }
 
+    /// Bytes of the largest cache; 32 MiB where the system does not say.
+    package static func lastCacheSize(caches: String = "/sys/devices/system/cpu/cpu0/cache") -> Int {
+        let units: [UInt8: Int] = [UInt8(ascii: "K"): 1 << 10, UInt8(ascii: "M"): 1 << 20]
+        let sizes = (0..<8).compactMap { index -> Int? in
+            guard let text = try? readFile("\(caches)/index\(index)/size", limit: 64) else { return nil }
+            let digits = text.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            guard let count = Int(String(decoding: digits, as: UTF8.self)), count < 1 << 30 else { return nil }
+            return count * (text.dropFirst(digits.count).first.flatMap { units[$0] } ?? 1)
+        }
+        return sizes.max() ?? 32 << 20
+    }
+
     /// The most memory that this process ever had resident, in bytes.
     package static func peakMemory() -> Int? {
         #if canImport(Darwin)

@@ -15,8 +15,11 @@ package import SwiftletJSON
 package struct BenchCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure throughput, latency, or what each optimisation is worth.",
-        subcommands: [BenchThroughputCommand.self, BenchLatencyCommand.self, BenchAblationCommand.self])
+        abstract: "Measure throughput, latency, operations, or what each optimisation is worth.",
+        subcommands: [
+            BenchThroughputCommand.self, BenchLatencyCommand.self, BenchRooflineCommand.self,
+            BenchAblationCommand.self,
+        ])
 
     package init() {}
 }
@@ -30,14 +33,7 @@ package struct BenchSession: Sendable {
 
     /// Looks at the model and at the output's place; nothing is loaded.
     package init(_ engine: EngineOptions, output: String?) throws(LLMError) {
-        if let output {
-            if File.exists(output) {
-                let file = try File(output, .update)
-                if file.isDirectory { throw LLMError(.inputOutput, "can't write \(output): it is a folder") }
-            } else if !File.isWritableDirectory(File.directory(of: output)) {
-                throw LLMError(.inputOutput, "can't write \(output): its folder is missing or can't be written to")
-            }
-        }
+        if let output { try Self.checkWritable(output) }
         var engine = engine
         // vLLM's default. A measurement is repeated with what it was made with, random weights included.
         engine.seed = engine.seed ?? 0
@@ -95,10 +91,24 @@ package struct BenchSession: Sendable {
             InfoReport.write(MachineInfo(), to: &json)
         }
         json.newline()
+        try Self.write(json.bytes, to: output)
+    }
+
+    /// Refuses a place for results that can't be written to.
+    static func checkWritable(_ path: String) throws(LLMError) {
+        if File.exists(path) {
+            let file = try File(path, .update)
+            if file.isDirectory { throw LLMError(.inputOutput, "can't write \(path): it is a folder") }
+        } else if !File.isWritableDirectory(File.directory(of: path)) {
+            throw LLMError(.inputOutput, "can't write \(path): its folder is missing or can't be written to")
+        }
+    }
+
+    static func write(_ bytes: [UInt8], to path: String) throws(LLMError) {
         do {
-            try Data(json.bytes).write(to: URL(filePath: output))
+            try Data(bytes).write(to: URL(filePath: path))
         } catch {
-            throw LLMError(.inputOutput, "can't write \(output): \(error)")
+            throw LLMError(.inputOutput, "can't write \(path): \(error)")
         }
     }
 }

@@ -56,6 +56,19 @@ package final class CPUBackend: Backend {
         throw LLMError(.invalidConfiguration, "cpu-level \(name) is not available here; this machine has \(names)")
     }
 
+    // MARK: - Probes
+
+    /// Bytes a second that all threads read.
+    func readBandwidth(_ memory: UnsafeRawPointer, byteCount: Int, passes: Int) -> Double {
+        swiftlet_probe_read(cpu, memory, byteCount, Int32(passes))
+    }
+
+    /// Operations a second that all threads compute in registers.
+    func multiplyPeak() -> Double { swiftlet_probe_multiply(cpu, dtype) }
+
+    /// The instruction that they use.
+    var multiplyInstruction: String { String(cString: swiftlet_probe_instruction(cpu, dtype)) }
+
     // MARK: - Load
 
     package func makeMatrix(

@@ -1,0 +1,40 @@
+// probe.inc.h: what the machine can do at this level at best: read memory, multiply in registers. See level.inc.h.
+// Invariant: a result is stored where the compiler can't know that nobody looks, so that no work is left out.
+
+static void probe_read(void *context, int32_t item, int32_t thread) {
+    const probe_read_work *work = context;
+    const uint32_t *words = (const uint32_t *)(work->memory + (size_t)(item % work->chunks) * PROBE_CHUNK_BYTES);
+    vw seen[4] = {vw_set(0), vw_set(0), vw_set(0), vw_set(0)};
+    for (size_t i = 0; i < PROBE_CHUNK_BYTES / 4; i += 64)
+        for (size_t j = 0; j < 4; j++) {
+            __builtin_prefetch(words + i + 16 * j + PROBE_AHEAD_BYTES / 4, 0, 2);
+            seen[j] |= vw_load(words + i + 16 * j);
+        }
+    vw_store(swiftlet_scratch(work->cpu, thread), (seen[0] | seen[1]) | (seen[2] | seen[3]));
+}
+
+// The accumulators of the register tile, each multiplied and added to again and again.
+INLINE void probe_chains(const int32_t vectors, bool is_bf16, void *out) {
+    vf sum[24];
+    for (int32_t j = 0; j < vectors; j++) sum[j] = vf_set((float)j);
+    vf factor = vf_set(0.5f), term = vf_set(1);
+    vw pair = vw_set(0x3f003f00u);  // two times 0.5
+    memcpy(out, &pair, sizeof(pair));
+    pair = vw_load(out);
+    for (int32_t round = 0; round < PROBE_ROUNDS; round++)
+        for (int32_t j = 0; j < vectors; j++)
+            sum[j] = is_bf16 ? dot_bf16(sum[j], pair, (vw)factor) : vf_fma(sum[j], factor, term);
+    for (int32_t j = 0; j < vectors; j++) vf_store((float *)out + 16 * j, sum[j]);
+}
+
+static void probe_multiply_f32(void *context, int32_t item, int32_t thread) {
+    (void)item;
+    probe_chains(TILE_VECTORS_f32, false, swiftlet_scratch(((const probe_multiply_work *)context)->cpu, thread));
+}
+
+#if defined(LEVEL_AVX512BF16)
+static void probe_multiply_bf16(void *context, int32_t item, int32_t thread) {
+    (void)item;
+    probe_chains(TILE_VECTORS_bf16, true, swiftlet_scratch(((const probe_multiply_work *)context)->cpu, thread));
+}
+#endif

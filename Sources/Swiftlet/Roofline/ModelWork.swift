@@ -1,0 +1,172 @@
+// ModelWork: how much an operation, a step or a whole run has to move and to compute at least, from a model's shape.
+// Made from a ModelConfig by whoever compares a measurement with the machine's limits.
+// Invariant: nothing is counted that a perfect engine could avoid: a weight comes from memory once a step, a key or
+// value once a sequence and step, and activations stay in the caches.
+
+package import CSwiftletKernels
+
+/// What has to be moved and computed.
+package struct OperationWork: Sendable, Hashable {
+    /// From memory: weights, keys and values, logits that no cache holds.
+    package var memoryBytes = 0.0
+    /// Activations that stay in the last cache.
+    package var cacheBytes = 0.0
+    /// In products of the compute type; a multiplication and an addition are two.
+    package var floatOperations = 0.0
+    /// In products of eight-bit integers.
+    package var integerOperations = 0.0
+
+    package init(
+        memoryBytes: Double = 0, cacheBytes: Double = 0, floatOperations: Double = 0, integerOperations: Double = 0
+    ) {
+        self.memoryBytes = memoryBytes
+        self.cacheBytes = cacheBytes
+        self.floatOperations = floatOperations
+        self.integerOperations = integerOperations
+    }
+
+    package var operations: Double { floatOperations + integerOperations }
+    /// Operations for each byte from memory; nil when there are no such bytes.
+    package var intensity: Double? { memoryBytes > 0 ? operations / memoryBytes : nil }
+
+    package static func + (a: OperationWork, b: OperationWork) -> OperationWork {
+        OperationWork(
+            memoryBytes: a.memoryBytes + b.memoryBytes, cacheBytes: a.cacheBytes + b.cacheBytes,
+            floatOperations: a.floatOperations + b.floatOperations,
+            integerOperations: a.integerOperations + b.integerOperations)
+    }
+
+    package static func += (a: inout OperationWork, b: OperationWork) { a = a + b }
+
+    package static func * (work: OperationWork, count: Int) -> OperationWork {
+        let factor = Double(count)
+        return OperationWork(
+            memoryBytes: work.memoryBytes * factor, cacheBytes: work.cacheBytes * factor,
+            floatOperations: work.floatOperations * factor, integerOperations: work.integerOperations * factor)
+    }
+}
+
+package struct ModelWork: Sendable {
+    /// The matrices of a model; all but the head are there once a layer.
+    package enum Projection: String, CaseIterable, Sendable {
+        case qkv, output
+        case gateUp = "gate+up"
+        case down, head
+    }
+
+    /// Rows of one sequence in a step: the newest `rows` of `context` positions.
+    package struct Sequence: Sendable {
+        package var rows: Int
+        package var context: Int
+
+        package init(rows: Int, context: Int) {
+            self.rows = rows
+            self.context = context
+        }
+    }
+
+    package let config: ModelConfig
+    private let dtype: swiftlet_dtype
+    private let quantization: WeightQuantization
+    /// Of an element of the KV cache.
+    let bytesPerCached: Double
+    /// Of an activation that a product reads.
+    private let bytesPerActivation: Double
+
+    package init(
+        _ config: ModelConfig, dtype: swiftlet_dtype, quantization: WeightQuantization = WeightQuantization()
+    ) {
+        self.config = config
+        self.dtype = dtype
+        self.quantization = quantization
+        let bytes: Double = dtype == SWIFTLET_BFLOAT16 ? 2 : 4
+        bytesPerCached = bytes
+        bytesPerActivation = bytes
+    }
+
+    // MARK: - Operations
+
+    /// Outputs and inputs.
+    package func shape(of projection: Projection) -> (rows: Int, columns: Int) {
+        switch projection {
+        case .qkv: (config.queryWidth + 2 * config.keyValueWidth, config.hiddenSize)
+        case .output: (config.hiddenSize, config.queryWidth)
+        case .gateUp: (2 * config.intermediateSize, config.hiddenSize)
+        case .down: (config.hiddenSize, config.intermediateSize)
+        case .head: (config.vocabularySize, config.hiddenSize)
+        }
+    }
+
+    /// One matrix and this many tokens.
+    package func linear(_ projection: Projection, tokens: Int) -> OperationWork {
+        let (rows, columns) = shape(of: projection)
+        let kind = projection == .head ? quantization.head : quantization.layers
+        let operations = 2 * Double(rows) * Double(columns) * Double(tokens)
+        var work = OperationWork(
+            memoryBytes: Double(WeightQuantization.bytes(rows: rows, columns: columns, kind, dtype)))
+        switch kind {
+        case .int8: work.integerOperations = operations
+        // Four-bit weights are widened and multiplied in the compute type.
+        case nil, .int4: work.floatOperations = operations
+        }
+        return work
+    }
+
+    /// One layer of one sequence.
+    package func attention(_ sequence: Sequence, window: Int? = nil) -> OperationWork {
+        let first = sequence.context - sequence.rows
+        let seen = Self.positionsSeen(byRows: first..<sequence.context, window: window)
+        // The first row looks furthest back.
+        let touched = min(sequence.context, window.map { sequence.rows - 1 + $0 } ?? sequence.context)
+        return OperationWork(
+            memoryBytes: Double(touched) * 2 * Double(config.keyValueWidth) * bytesPerCached,
+            floatOperations: 4 * Double(config.queryWidth) * seen)
+    }
+
+    /// How many positions rows at these positions look at, all in all: each at itself and those before it.
+    static func positionsSeen(byRows rows: Range<Int>, window: Int?) -> Double {
+        // Up to the window a row at p sees p + 1.
+        let split = window.map { min(max($0, rows.lowerBound), rows.upperBound) } ?? rows.upperBound
+        let (first, middle) = (Double(rows.lowerBound), Double(split))
+        let growing = (middle * (middle + 1) - first * (first + 1)) / 2
+        return growing + Double(rows.upperBound - split) * Double(window ?? 0)
+    }
+
+    /// Reads the residual stream, writes what the next product reads.
+    package func rmsNorm(tokens: Int) -> OperationWork {
+        OperationWork(cacheBytes: Double(tokens) * Double(config.hiddenSize) * (4 + bytesPerActivation))
+    }
+
+    /// Reads qkv, writes queries, keys and values.
+    package func ropeAndStore(tokens: Int) -> OperationWork {
+        let width = Double(config.queryWidth + 2 * config.keyValueWidth)
+        return OperationWork(cacheBytes: Double(tokens) * width * (4 + bytesPerActivation))
+    }
+
+    /// Reads logits: from the cache while it holds them.
+    package func sample(tokens: Int, cacheSize: Int) -> OperationWork {
+        let bytes = Double(tokens) * Double(config.vocabularySize) * 4
+        return bytes <= Double(cacheSize) / 4 ? OperationWork(cacheBytes: bytes) : OperationWork(memoryBytes: bytes)
+    }
+
+    // MARK: - Steps and runs
+
+    /// A forward pass: `rows` through all layers, `logitRows` through the head, and the attention of all sequences.
+    package func step(_ sequences: [Sequence], logitRows: Int) -> OperationWork {
+        let rows = sequences.reduce(0) { $0 + $1.rows }
+        var work = weights(tokens: rows, logitRows: logitRows)
+        for sequence in sequences {
+            for window in config.slidingWindows { work += attention(sequence, window: window) }
+        }
+        return work
+    }
+
+    /// The weights' part of a step.
+    package func weights(tokens: Int, logitRows: Int) -> OperationWork {
+        var layer = OperationWork()
+        for projection in Projection.allCases where projection != .head {
+            layer += linear(projection, tokens: tokens)
+        }
+        return layer * config.layerCount + linear(.head, tokens: logitRows)
+    }
+}
