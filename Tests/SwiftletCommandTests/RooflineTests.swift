@@ -58,7 +58,7 @@ struct RooflineTests {
         #expect(root["limits"]?["memory_bytes_per_second"]?.double == 40e9)
         #expect(root["limits"]?["operations_per_second"]?.double == 400e9)
         #expect(root["limits"]?["instruction"]?.string == "vfmadd")
-        let cells = try #require(root["cells"]).elements
+        let cells = Array(try #require(root["cells"]).elements)
         #expect(cells.count == 6)
         #expect(cells[0]["group"]?.string == "linear" && cells[0]["operation"]?.string == "qkv")
         #expect(cells[1]["rows"]?.int == 512 && cells[1]["limited_by"]?.string == "compute")
@@ -155,7 +155,7 @@ struct RooflineTests {
         #expect(result.code == 0, "\(result.errors)")
         #expect(result.errors.contains("measuring linear"))
         let root = try JSONDocument(parsing: Array(result.output.utf8)).root
-        let cells = try #require(root["cells"]).elements
+        let cells = Array(try #require(root["cells"]).elements)
         #expect(Set(cells.compactMap { $0["group"]?.string }).count == 5)
         #expect(cells.allSatisfy { ($0["share"]?.double ?? 0) > 0 })
         let svg = try #require(folder.read("plot.svg"))
