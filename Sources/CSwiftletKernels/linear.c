@@ -27,10 +27,10 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
     };
     _Static_assert(CHUNK_TOKENS * 64 * sizeof(float) <= SWIFTLET_SCRATCH_BYTES, "sums fit the scratch");
     swiftlet_task task = cpu->kernels->linear[matrix->dtype];
-    int32_t items = work.panels * swiftlet_ceil_div(tokens, CHUNK_TOKENS);
+    int32_t chunks = swiftlet_ceil_div(tokens, CHUNK_TOKENS);
     if ((int64_t)matrix->rows * matrix->columns * tokens <= INLINE_WORK) {
-        for (int32_t item = 0; item < items; item++) task(&work, item, 0);
+        for (int32_t item = 0; item < work.panels * chunks; item++) task(&work, item, 0);
         return;
     }
-    swiftlet_parallel_for(cpu, items, task, &work);
+    swiftlet_parallel_rounds(cpu, work.panels, chunks, task, &work);
 }

@@ -6,6 +6,8 @@ package import CSwiftletKernels
 
 /// Zeroed pages.
 package final class CPUPages {
+    static let hugePage = 2 << 20
+
     package let memory: UnsafeMutableRawPointer
     package let byteCount: Int
 
@@ -77,15 +79,20 @@ package final class CPUBuffer {
 
 package final class CPUCache {
     package let value: swiftlet_kv_layer
+    let blockBytes: Int
+    /// Blocks below it have memory behind them.
+    var providedBlocks = 0
     private let pages: CPUPages
 
     init(
         blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype
     ) throws(LLMError) {
-        let blockBytes = swiftlet_kv_block_bytes(Int32(blockSize), Int32(keyValueHeads), Int32(headDim), dtype)
+        blockBytes = swiftlet_kv_block_bytes(Int32(blockSize), Int32(keyValueHeads), Int32(headDim), dtype)
         pages = try CPUPages(byteCount: blockCount * blockBytes, for: "the KV cache of one layer")
         value = swiftlet_kv_layer(
             base: pages.memory.assumingMemoryBound(to: UInt32.self), block_size: Int32(blockSize),
             kv_heads: Int32(keyValueHeads), head_dim: Int32(headDim), dtype: dtype)
     }
+    var memory: UnsafeMutableRawPointer { pages.memory }
+    var byteCount: Int { pages.byteCount }
 }
