@@ -89,6 +89,8 @@ extension BenchMeasurement {
         let probe = try RunProbe(engine.model, config: config)
         var runs: [BenchMeasurement] = []
         for round in rounds {
+            // The probe's threads spin for half a millisecond: they are not to be in the way of the first requests.
+            try await Task.sleep(for: .milliseconds(2))
             var run = try await measure(workload.requests(round: round), on: llm)
             run.limits = try probe.limits()
             runs.append(run)
