@@ -61,13 +61,22 @@ static void NAMED(any_tile)(int32_t rows, int32_t lines, const ELEMENT *x, size_
 
 // --- The task -----------------------------------------------------------------------------------------------
 
-// A block of columns for all tokens of a chunk. ahead: the block that comes next, or NULL.
-static void NAMED(multiply_block)(const linear_work *work, const ELEMENT *x, int32_t tokens, const uint32_t *panel,
-                                  int32_t words, bool odd, const uint32_t *ahead, float *sums) {
+// Tokens of a chunk times one panel.
+typedef struct {
+    int32_t first, tokens;
+    int32_t panel;
+} NAMED(linear_item);
+
+// A block of columns for all tokens of a chunk. ahead: the block that comes next, or NULL. last: of this panel.
+static void NAMED(multiply_block)(const linear_work *work, NAMED(linear_item) item, bool last, const ELEMENT *x,
+                                  const uint32_t *panel, int32_t words, bool odd, const uint32_t *ahead,
+                                  float *sums) {
+    int32_t tokens = item.tokens;
     int32_t tiles = swiftlet_ceil_div(tokens, TILE_ROWS);
     size_t fetched = 0, wanted = ahead == NULL ? 0 : (size_t)words * 64;
     for (int32_t tile = 0, t = 0; tile < tiles; tile++) {
         int32_t rows = tokens / tiles + (tile < tokens % tiles);  // evenly: a tile of one row would wait for loads
+        if (last) NAMED(fetch_outputs)(work, item.first + t, rows, item.panel);
         size_t share = (wanted - fetched) / (size_t)(tiles - tile);
         int32_t lines = share == 0 ? 0 : share <= (size_t)words * 16 ? 1 : share <= (size_t)words * 32 ? 2 : 4;
         NAMED(any_tile)(rows, lines, x + (size_t)t * work->x_stride, work->x_stride, panel, words, odd,
@@ -99,8 +108,8 @@ static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
         const uint32_t *ahead = words + (size_t)(k + work->block_words) * 64;
         if (last) ahead = next < work->panels ? matrix->words + (size_t)next * panel_words : NULL;
         if (!work->prefetches) ahead = NULL;
-        NAMED(multiply_block)(work, x + (size_t)k * UNIT, tokens, words + (size_t)k * 64,
-                              last ? rest : work->block_words, last && odd, ahead, sums);
+        NAMED(multiply_block)(work, (NAMED(linear_item)){first, tokens, panel}, last, x + (size_t)k * UNIT,
+                              words + (size_t)k * 64, last ? rest : work->block_words, last && odd, ahead, sums);
     }
     NAMED(store_panel)(work, sums, first, tokens, panel);
 }
