@@ -39,8 +39,9 @@ struct SeededRandom: RandomNumberGenerator {
 
 /// The levels this machine runs.
 let supportedLevels: [swiftlet_level] = [
-    SWIFTLET_LEVEL_PORTABLE, SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX512BF16,
-    SWIFTLET_LEVEL_NEON, SWIFTLET_LEVEL_NEONBF16,
+    SWIFTLET_LEVEL_PORTABLE, SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_AVX2VNNI, SWIFTLET_LEVEL_AVX512,
+    SWIFTLET_LEVEL_AVX512VNNI, SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_NEON, SWIFTLET_LEVEL_NEONDOT,
+    SWIFTLET_LEVEL_NEONBF16,
 ].filter { swiftlet_level_supported($0) }
 
 func name(of level: swiftlet_level) -> String { String(cString: swiftlet_level_name(level)) }

@@ -41,8 +41,9 @@ package final class CPUBackend: Backend {
     /// All levels that this machine has, best first.
     package static var supportedLevels: [swiftlet_level] {
         [
-            SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX2,
-            SWIFTLET_LEVEL_NEONBF16, SWIFTLET_LEVEL_NEON, SWIFTLET_LEVEL_PORTABLE,
+            SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_AVX512VNNI, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX2VNNI,
+            SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_NEONBF16, SWIFTLET_LEVEL_NEONDOT, SWIFTLET_LEVEL_NEON,
+            SWIFTLET_LEVEL_PORTABLE,
         ].filter { swiftlet_level_supported($0) }
     }
 
