@@ -22,10 +22,10 @@
 /// Work on one item of an operation. `context` points to the operation's work struct.
 typedef void (*swiftlet_task)(void *context, int32_t item, int32_t thread);
 
-/// What the multiplying probe of a dtype runs.
+/// What the multiplying probe of a type runs.
 typedef struct {
     swiftlet_task task;           // probe_multiply_work, PROBE_ROUNDS rounds
-    const char *instruction;      // that the products of this dtype are made of
+    const char *instruction;      // that the products of this type are made of
     double operations_per_round;  // a multiplication and an addition are two
 } swiftlet_multiply_probe;
 
@@ -43,6 +43,7 @@ typedef struct {
     swiftlet_task attention[2];       // attention.c's and attention.inc.h's
     swiftlet_task probe_read;         // probe_read_work, item = a chunk
     swiftlet_multiply_probe probe_multiply[2];
+    swiftlet_multiply_probe probe_multiply_int8;
     /// The largest magnitude of `count` values; NaN when one is NaN.
     float (*largest_magnitude)(const float *x, int32_t count);
     /// out = x * inverse, rounded to nearest even. Returns the sum of out.

@@ -25,19 +25,21 @@
 enum {
 #if defined(LEVEL_AVX512BF16)
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 24, TILE_ROWS_bf16 = 6, TILE_VECTORS_bf16 = 24,
-    TILE_ROWS_int8 = 6, TILE_VECTORS_int8 = 24,
+    TILE_ROWS_int8 = 6, TILE_VECTORS_int8 = 24, PROBE_VECTORS_int8 = 24,
 #elif defined(LEVEL_AVX512)
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 24, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 20,
-    TILE_ROWS_int8 = 6, TILE_VECTORS_int8 = 24, STRIP_ROWS_int8 = 6, WIDE_ROWS = 3,
+    TILE_ROWS_int8 = 6, TILE_VECTORS_int8 = 24, STRIP_ROWS_int8 = 6, WIDE_ROWS = 3, PROBE_VECTORS_int8 = 24,
 #elif defined(LEVEL_AVX2)
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 4, TILE_VECTORS_bf16 = 4,
     STRIP_ROWS_f32 = 6, STRIP_ROWS_bf16 = 6, STRIP_ROWS_int8 = 6, WIDE_ROWS = 2,
+    PROBE_VECTORS_int8 = 6,
 #elif HAS_NEON
     TILE_ROWS_f32 = 6, TILE_VECTORS_f32 = 6, TILE_ROWS_bf16 = 5, TILE_VECTORS_bf16 = 5,
     STRIP_ROWS_f32 = 6, STRIP_ROWS_bf16 = HAS_BF16_DOT ? 6 : 5, STRIP_ROWS_int8 = HAS_INT8_DOT ? 6 : 5, WIDE_ROWS = 1,
+    PROBE_VECTORS_int8 = 6,
 #else
     TILE_ROWS_f32 = 3, TILE_VECTORS_f32 = 3, TILE_ROWS_bf16 = 2, TILE_VECTORS_bf16 = 2,
-    STRIP_ROWS_f32 = 2, STRIP_ROWS_bf16 = 2, STRIP_ROWS_int8 = 2, WIDE_ROWS = 1,
+    STRIP_ROWS_f32 = 2, STRIP_ROWS_bf16 = 2, STRIP_ROWS_int8 = 2, WIDE_ROWS = 1, PROBE_VECTORS_int8 = 3,
 #endif
 };
 
@@ -96,10 +98,24 @@ enum {
 
 #if defined(LEVEL_PORTABLE)
 #define MULTIPLY_F32 "multiply and add"
+#define MADD_INT16 MULTIPLY_F32
 #elif defined(__aarch64__)
 #define MULTIPLY_F32 "fmla"
+#define MADD_INT16 "mla"
 #else
 #define MULTIPLY_F32 "vfmadd"
+#define MADD_INT16 "vpmaddwd"
+#endif
+
+#if !HAS_INT8_DOT
+#define MULTIPLY_INT8 MADD_INT16
+#define OPERATIONS_INT8 64  // of a vector
+#elif HAS_NEON
+#define MULTIPLY_INT8 "sdot"
+#define OPERATIONS_INT8 128
+#else
+#define MULTIPLY_INT8 "vpdpbusd"
+#define OPERATIONS_INT8 128
 #endif
 
 const swiftlet_kernel_table LEVEL_TABLE = {
@@ -131,4 +147,5 @@ const swiftlet_kernel_table LEVEL_TABLE = {
         {probe_multiply_f32, MULTIPLY_F32, 32 * TILE_VECTORS_f32},
 #endif
     },
+    .probe_multiply_int8 = {probe_multiply_int8, MULTIPLY_INT8, OPERATIONS_INT8 * PROBE_VECTORS_int8},
 };

@@ -232,11 +232,12 @@ void swiftlet_sample(swiftlet_cpu *cpu, swiftlet_sample_row *rows, int32_t count
 /// All threads read `bytes` of memory (whole chunks of 1 MiB of them) `passes` times, in order, as weights are
 /// read. Returns bytes a second; 0 when there is no whole chunk.
 double swiftlet_probe_read(swiftlet_cpu *cpu, const void *memory, size_t bytes, int32_t passes);
-/// All threads multiply in registers, with the instruction that products of this dtype are made of at this level.
-/// Returns operations a second (a multiplication and an addition are two). Takes a few milliseconds.
-double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype);
+/// All threads multiply in registers, with the instruction that products of activations of this dtype and weights of
+/// this format are made of at this level. Returns operations a second (a multiplication and an addition are two). Takes
+/// a few milliseconds.
+double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format);
 /// What that instruction is called.
-const char *swiftlet_probe_instruction(const swiftlet_cpu *cpu, swiftlet_dtype dtype);
+const char *swiftlet_probe_instruction(const swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format);
 
 #ifdef __cplusplus
 }

@@ -64,24 +64,31 @@ package final class CPUBackend: Backend {
         swiftlet_probe_read(cpu, memory, byteCount, Int32(passes))
     }
 
-    /// Operations a second that all threads compute in registers.
-    func multiplyPeak() -> Double { swiftlet_probe_multiply(cpu, dtype) }
+    /// Operations a second that all threads compute in registers, as products with weights of this kind do.
+    func multiplyPeak(_ quantization: EngineConfig.Quantization?) -> Double {
+        swiftlet_probe_multiply(cpu, dtype, Self.format(quantization))
+    }
 
     /// The instruction that they use.
-    var multiplyInstruction: String { String(cString: swiftlet_probe_instruction(cpu, dtype)) }
+    func multiplyInstruction(_ quantization: EngineConfig.Quantization?) -> String {
+        String(cString: swiftlet_probe_instruction(cpu, dtype, Self.format(quantization)))
+    }
+
+    private static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
+        switch quantization {
+        case nil: SWIFTLET_WEIGHTS_NATIVE
+        case .int8: SWIFTLET_WEIGHTS_INT8
+        case .int4: SWIFTLET_WEIGHTS_INT4
+        }
+    }
 
     // MARK: - Load
 
     package func makeMatrix(
         rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> CPUMatrix {
-        let format =
-            switch quantization {
-            case nil: SWIFTLET_WEIGHTS_NATIVE
-            case .int8: SWIFTLET_WEIGHTS_INT8
-            case .int4: SWIFTLET_WEIGHTS_INT4
-            }
-        return try CPUMatrix(rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated)
+        try CPUMatrix(
+            rows: rows, columns: columns, dtype: dtype, format: Self.format(quantization), isGated: isGated)
     }
 
     package func load(
