@@ -49,7 +49,8 @@ INLINE void NAMED(tile)(const int32_t rows, const int32_t lines, const ELEMENT *
     case n:                                                                                            \
         if (lines == 0) return NAMED(tile)(n, 0, x, x_stride, panel, words, odd, ahead, sums);         \
         if (lines == 1) return NAMED(tile)(n, 1, x, x_stride, panel, words, odd, ahead, sums);         \
-        return NAMED(tile)(n, 2, x, x_stride, panel, words, odd, ahead, sums);
+        if (lines == 2) return NAMED(tile)(n, 2, x, x_stride, panel, words, odd, ahead, sums);         \
+        return NAMED(tile)(n, 4, x, x_stride, panel, words, odd, ahead, sums);
 
 static void NAMED(any_tile)(int32_t rows, int32_t lines, const ELEMENT *x, size_t x_stride, const uint32_t *panel,
                             int32_t words, bool odd, const uint32_t *ahead, float *sums) {
@@ -68,7 +69,7 @@ static void NAMED(multiply_block)(const linear_work *work, const ELEMENT *x, int
     for (int32_t tile = 0, t = 0; tile < tiles; tile++) {
         int32_t rows = tokens / tiles + (tile < tokens % tiles);  // evenly: a tile of one row would wait for loads
         size_t share = (wanted - fetched) / (size_t)(tiles - tile);
-        int32_t lines = share == 0 ? 0 : share <= (size_t)words * 16 ? 1 : 2;
+        int32_t lines = share == 0 ? 0 : share <= (size_t)words * 16 ? 1 : share <= (size_t)words * 32 ? 2 : 4;
         NAMED(any_tile)(rows, lines, x + (size_t)t * work->x_stride, work->x_stride, panel, words, odd,
                         lines ? ahead + fetched : panel, sums + 64 * t);
         fetched += (size_t)words * (size_t)lines * 16;
