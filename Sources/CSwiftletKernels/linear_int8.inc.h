@@ -12,8 +12,11 @@ static void NAMED(quantize_rows)(void *context, int32_t item, int32_t thread) {
         int8_t *out = work->out + (size_t)row * work->out_stride;
         vi largest[2] = {(vi)vw_set(0), (vi)vw_set(0)};
         int32_t c = 0;
-        for (; c + 32 <= columns; c += 32)
+        for (; c + 32 <= columns; c += 32) {
+            // The rows come from the caches of other cores; the next one is a stream of its own.
+            __builtin_prefetch((const char *)(x + work->x_stride + c), 0, 3);
             for (int32_t j = 0; j < 2; j++) largest[j] = int8_larger(largest[j], LOAD_16(x + c + 16 * j));
+        }
         for (; c < columns; c += 16)
             largest[0] = int8_larger(largest[0], LOAD_FIRST(x + c, columns - c < 16 ? columns - c : 16));
         swiftlet_int8_scale scale =

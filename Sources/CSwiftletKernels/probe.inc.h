@@ -26,12 +26,15 @@ INLINE vf probe_step_int8(vf sum, vw words) {
 // The accumulators of the register tile, each multiplied and added to again and again.
 INLINE void probe_chains(const int32_t vectors, vf (*const step)(vf, vw), void *out) {
     vf sum[24];
+    UNROLL
     for (int32_t j = 0; j < vectors; j++) sum[j] = vf_set((float)j);
     vw words = vw_set(0x3f003f00u);  // about 0.5, two times 0.5, or small integers
     memcpy(out, &words, sizeof(words));
     words = vw_load(out);
     for (int32_t round = 0; round < PROBE_ROUNDS; round++)
+        UNROLL
         for (int32_t j = 0; j < vectors; j++) sum[j] = step(sum[j], words);
+    UNROLL
     for (int32_t j = 0; j < vectors; j++) vf_store((float *)out + 16 * j, sum[j]);
 }
 
