@@ -61,13 +61,15 @@ static void NAMED(any_tile)(int32_t rows, int32_t lines, const ELEMENT *x, size_
 
 // --- The task -----------------------------------------------------------------------------------------------
 
-// A block of columns for all tokens of a chunk. ahead: the block that comes next, or NULL.
-static void NAMED(multiply_block)(const linear_work *work, const ELEMENT *x, int32_t tokens, const uint32_t *panel,
-                                  int32_t words, bool odd, const uint32_t *ahead, float *sums) {
-    int32_t tiles = swiftlet_ceil_div(tokens, TILE_ROWS);
+// A block of columns for all tokens of a chunk. ahead: the block that comes next, or NULL. last: of this panel.
+static void NAMED(multiply_block)(const linear_work *work, const linear_item *item, bool last, const ELEMENT *x,
+                                  const uint32_t *panel, int32_t words, bool odd, const uint32_t *ahead,
+                                  float *sums) {
+    int32_t tokens = item->tokens, tiles = swiftlet_ceil_div(tokens, TILE_ROWS);
     size_t fetched = 0, wanted = ahead == NULL ? 0 : (size_t)words * 64;
     for (int32_t tile = 0, t = 0; tile < tiles; tile++) {
         int32_t rows = tokens / tiles + (tile < tokens % tiles);  // evenly: a tile of one row would wait for loads
+        if (last) fetch_outputs(work, (linear_item){item->panel, item->first + t, rows});
         size_t share = (wanted - fetched) / (size_t)(tiles - tile);
         int32_t lines = share == 0 ? 0 : share <= (size_t)words * 16 ? 1 : share <= (size_t)words * 32 ? 2 : 4;
         NAMED(any_tile)(rows, lines, x + (size_t)t * work->x_stride, work->x_stride, panel, words, odd,
@@ -93,7 +95,7 @@ static void NAMED(panel_sums)(const linear_work *work, const linear_item *item, 
         const uint32_t *ahead = words + (size_t)(k + work->block_words) * 64;
         if (last) ahead = next < work->panels ? matrix->words + (size_t)next * work->panel_words : NULL;
         if (!work->prefetches) ahead = NULL;
-        NAMED(multiply_block)(work, x + (size_t)k * UNIT, item->tokens, words + (size_t)k * 64,
+        NAMED(multiply_block)(work, item, last, x + (size_t)k * UNIT, words + (size_t)k * 64,
                               last ? rest : work->block_words, last && odd, ahead, sums);
     }
 }

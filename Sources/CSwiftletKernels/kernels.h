@@ -145,6 +145,21 @@ static inline linear_item item_of_linear(const linear_work *work, int32_t item) 
     return (linear_item){item % work->panels, first, rest < work->tokens_per_chunk ? rest : work->tokens_per_chunk};
 }
 
+/// Bytes of an output.
+static inline size_t output_bytes(const linear_work *work) {
+    bool floats = work->epilogue == SWIFTLET_STORE_FLOAT || work->epilogue == SWIFTLET_ADD_FLOAT;
+    return floats || work->matrix->dtype == SWIFTLET_FLOAT32 ? 4 : 2;
+}
+
+/// Asks for the lines that an item's outputs will be stored to, while there is still work to do.
+static inline void fetch_outputs(const linear_work *work, linear_item item) {
+    size_t bytes = (work->epilogue == SWIFTLET_GATED_SILU ? 32 : 64) * output_bytes(work);
+    for (int32_t t = item.first; t < item.first + item.tokens; t++) {
+        const char *row = (const char *)work->out + (size_t)t * work->out_stride * output_bytes(work);
+        for (size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + (size_t)item.panel * bytes + byte, 1, 3);
+    }
+}
+
 typedef struct {
     const void *x;  // [rows, columns]
     int8_t *out;    // [rows, columns], each row with room up to a multiple of 64

@@ -66,12 +66,11 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
         return;
     }
     size_t element = matrix->dtype == SWIFTLET_BFLOAT16 ? 2 : 4;
-    bool to_floats = epilogue == SWIFTLET_STORE_FLOAT || epilogue == SWIFTLET_ADD_FLOAT;
     for (int32_t first = 0; first < tokens; first += SWIFTLET_QUANTIZED_ROWS) {
         linear_work part = work;
         part.tokens = tokens - first < SWIFTLET_QUANTIZED_ROWS ? tokens - first : SWIFTLET_QUANTIZED_ROWS;
         part.x = (const uint8_t *)x + (size_t)first * x_stride * element;
-        part.out = (uint8_t *)out + (size_t)first * out_stride * (to_floats ? 4 : element);
+        part.out = (uint8_t *)out + (size_t)first * out_stride * output_bytes(&work);
         quantize_rows(cpu, &part);
         multiply(cpu, &part);
     }
