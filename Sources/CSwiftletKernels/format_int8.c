@@ -54,8 +54,10 @@ static void pack(const pack_group *group) {
             swiftlet_store_lines(buffer, out + (size_t)(c / 4) * 64);
             continue;
         }
-        for (int32_t i = 0; i < swiftlet_ceil_div(count, 4); i++)
-            for (int32_t row = 0; row < group->rows; row++) out[(size_t)(c / 4 + i) * 64 + (size_t)row] = buffer[row][i];
+        for (int32_t i = 0; i < swiftlet_ceil_div(count, 4); i++) {
+            uint32_t *lanes = out + (size_t)(c / 4 + i) * 64;
+            for (int32_t row = 0; row < group->rows; row++) lanes[row] = buffer[row][i];
+        }
     }
     for (int32_t row = 0; row < group->rows; row++) {
         trailer[row] = scalar_bits(scales[row].scale);

@@ -155,8 +155,9 @@ static inline size_t output_bytes(const linear_work *work) {
 static inline void fetch_outputs(const linear_work *work, linear_item item) {
     size_t bytes = (work->epilogue == SWIFTLET_GATED_SILU ? 32 : 64) * output_bytes(work);
     for (int32_t t = item.first; t < item.first + item.tokens; t++) {
-        const char *row = (const char *)work->out + (size_t)t * work->out_stride * output_bytes(work);
-        for (size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + (size_t)item.panel * bytes + byte, 1, 3);
+        size_t row = (size_t)t * work->out_stride * output_bytes(work);
+        const char *line = (const char *)work->out + row + (size_t)item.panel * bytes;
+        for (size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(line + byte, 1, 3);
     }
 }
 

@@ -1,4 +1,5 @@
-// level_neonbf16.c: the kernels compiled for NEON with dot products of int8 and bfloat16 (Armv8.6 and some before). See level.inc.h.
+// level_neonbf16.c: the kernels compiled for NEON with dot products of int8 and bfloat16 (Armv8.6 and some before).
+// See level.inc.h.
 
 #if defined(__aarch64__)
 

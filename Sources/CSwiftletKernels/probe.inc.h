@@ -40,18 +40,21 @@ INLINE void probe_chains(const int32_t vectors, vf (*const step)(vf, vw), void *
 
 static void probe_multiply_f32(void *context, int32_t item, int32_t thread) {
     (void)item;
-    probe_chains(TILE_VECTORS_f32, probe_step_f32, swiftlet_scratch(((const probe_multiply_work *)context)->cpu, thread));
+    const probe_multiply_work *work = context;
+    probe_chains(TILE_VECTORS_f32, probe_step_f32, swiftlet_scratch(work->cpu, thread));
 }
 
 static void probe_multiply_int8(void *context, int32_t item, int32_t thread) {
     (void)item;
-    probe_chains(PROBE_VECTORS_int8, probe_step_int8, swiftlet_scratch(((const probe_multiply_work *)context)->cpu, thread));
+    const probe_multiply_work *work = context;
+    probe_chains(PROBE_VECTORS_int8, probe_step_int8, swiftlet_scratch(work->cpu, thread));
 }
 
 #if defined(LEVEL_AVX512BF16)
 INLINE vf probe_step_bf16(vf sum, vw words) { return dot_bf16(sum, words, words); }
 static void probe_multiply_bf16(void *context, int32_t item, int32_t thread) {
     (void)item;
-    probe_chains(TILE_VECTORS_bf16, probe_step_bf16, swiftlet_scratch(((const probe_multiply_work *)context)->cpu, thread));
+    const probe_multiply_work *work = context;
+    probe_chains(TILE_VECTORS_bf16, probe_step_bf16, swiftlet_scratch(work->cpu, thread));
 }
 #endif

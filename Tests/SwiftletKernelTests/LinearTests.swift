@@ -130,7 +130,8 @@ extension Kernels {
                 }
                 #expect(
                     worst <= 1,
-                    "\(label), format \(format.rawValue): \(rows)x\(columns), \(tokens) tokens, epilogue \(epilogue.rawValue)")
+                    "\(label), format \(format.rawValue): \(rows)x\(columns), \(tokens) tokens, epilogue \(epilogue.rawValue)"
+                )
             }
         }
 

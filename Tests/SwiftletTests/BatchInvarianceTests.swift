@@ -101,7 +101,8 @@ struct BatchInvarianceTests {
         _ quantization: EngineConfig.Quantization? = nil, _ level: String?
     ) async throws {
         let config = EngineConfig(
-            dtype: dtype, quantization: quantization, kvCache: .blocks(32), enablePrefixCaching: false, threads: 1, cpuLevel: level,
+            dtype: dtype, quantization: quantization, kvCache: .blocks(32), enablePrefixCaching: false, threads: 1,
+            cpuLevel: level,
             seed: 1, loadFormat: .dummy)
         let harness = try EngineHarness(model, config)
         for index in cases.indices {

@@ -88,7 +88,8 @@ struct QuantizationTests {
         // Random weights of a hidden size of 32 or 64 average out less than trained ones.
         let isTrained = GoldenModelTests.trained.contains(name)
         #expect(found.distance > 1e-3, "something is rounded")
-        #expect(found.distance < (isTrained ? 0.04 : 0.11) && found.divergence < (isTrained ? 0.003 : 0.035), "\(found)")
+        let (distance, divergence) = isTrained ? (0.04, 0.003) : (0.11, 0.035)
+        #expect(found.distance < distance && found.divergence < divergence, "\(found)")
     }
 
     /// Nothing but the folder's own weights is rounded: what comes from memory is the packed matrices, once.

@@ -30,7 +30,8 @@ package final class CPUMatrix {
     ) throws(LLMError) {
         guard columns <= SWIFTLET_MAX_COLUMNS else {
             throw LLMError(
-                .invalidModel, "a weight matrix has \(columns) columns; the kernels take at most \(SWIFTLET_MAX_COLUMNS)")
+                .invalidModel,
+                "a weight matrix has \(columns) columns; the kernels take at most \(SWIFTLET_MAX_COLUMNS)")
         }
         var matrix = swiftlet_matrix(
             words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, gated: isGated)
