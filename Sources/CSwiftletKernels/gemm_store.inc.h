@@ -1,12 +1,6 @@
-// gemm_store.inc.h: what matrix products share: above all what happens to the sums of one (bias, residual addition,
-// gated activation, rounding). See gemm.inc.h, gemm_strips.inc.h and level.inc.h.
+// gemm_store.inc.h: what happens to the sums of a matrix product (bias, residual addition, gated activation, rounding),
+// and the task of the products whose weights have the dtype. See gemm.inc.h, gemm_strips.inc.h and level.inc.h.
 // Invariant: an output depends on its own sums alone.
-
-INLINE vw NAMED(broadcast_word)(const ELEMENT *x) {
-    uint32_t word;
-    memcpy(&word, x, 4);
-    return vw_set(word);
-}
 
 INLINE vf NAMED(with_bias)(const float *sums, const float *bias, int32_t count) {
     vf sum = vf_load(sums);
@@ -56,14 +50,10 @@ static void NAMED(store_panel)(const linear_work *work, const float *sums, int32
     }
 }
 
-/// Asks for the lines that the outputs of one panel will be stored to, while there is still work to do.
-INLINE void NAMED(fetch_outputs)(const linear_work *work, int32_t first, int32_t count, int32_t panel) {
-    bool gated = work->epilogue == SWIFTLET_GATED_SILU;
-    size_t element = gated || work->epilogue == SWIFTLET_STORE ? sizeof(ELEMENT) : sizeof(float);
-    size_t outputs = gated ? 32 : 64;
-    for (int32_t t = first; t < first + count; t++) {
-        size_t at = (size_t)t * work->out_stride + (size_t)panel * outputs;
-        const char *line = (const char *)work->out + at * element;
-        for (size_t byte = 0; byte < outputs * element; byte += 64) __builtin_prefetch(line + byte, 1, 3);
-    }
+static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
+    const linear_work *work = context;
+    linear_item at = item_of_linear(work, item);
+    float *sums = swiftlet_scratch(work->cpu, thread);  // [tokens][64]
+    NAMED(panel_sums)(work, &at, sums);
+    NAMED(store_panel)(work, sums, at.first, at.tokens, at.panel);
 }

@@ -7,7 +7,7 @@ package import SwiftletJSON
 package struct BenchLimit: Sendable {
     private let work: RunWork
     private let runs: [(measurement: BenchMeasurement, limits: MachineLimits)]
-    private let instruction: String
+    private let setup: BenchSetup
 
     package init(_ workload: BenchWorkload, _ runs: [BenchMeasurement], _ model: ModelWork, _ setup: BenchSetup) {
         let lengths = zip(workload.prompts, workload.outputLengths).map {
@@ -15,7 +15,7 @@ package struct BenchLimit: Sendable {
         }
         work = RunWork(lengths, of: model, places: setup.maxSequences)
         self.runs = runs.compactMap { run in run.limits.map { (run, $0) } }
-        instruction = setup.instruction
+        self.setup = setup
     }
 
     private func median(_ value: (BenchMeasurement, MachineLimits) -> Double?) -> Double? {
@@ -41,8 +41,12 @@ package struct BenchLimit: Sendable {
             text += Format.line(
                 "", "\(Format.number(decodeRate)) tok/s in decodes, of which \(Format.percent(decodeShare))")
         }
-        let (memory, peak) = (Format.bytesRate(limits.memory), Format.operationsRate(limits.peak))
-        return text + Format.line("machine", "\(memory) from memory, \(peak) (\(instruction))")
+        var machine = "\(Format.bytesRate(limits.memory)) from memory, "
+        machine += "\(Format.operationsRate(limits.peak)) (\(setup.instruction))"
+        if let instruction = setup.integerInstruction {
+            machine += ", \(Format.operationsRate(limits.integerPeak)) (\(instruction))"
+        }
+        return text + Format.line("machine", machine)
     }
 
     package func writeMember(to json: inout JSONWriter) {
@@ -54,7 +58,11 @@ package struct BenchLimit: Sendable {
             json.member("decode_share", decodeShare)
             json.member("memory_bytes_per_second", limits.memory)
             json.member("operations_per_second", limits.peak)
-            json.member("instruction", instruction)
+            json.member("instruction", setup.instruction)
+            if let instruction = setup.integerInstruction {
+                json.member("integer_operations_per_second", limits.integerPeak)
+                json.member("integer_instruction", instruction)
+            }
         }
     }
 }
@@ -62,11 +70,14 @@ package struct BenchLimit: Sendable {
 /// What a limit depends on besides the requests.
 package struct BenchSetup: Sendable {
     package var maxSequences: Int
+    /// What products are made of, and those of eight-bit integers where there are any.
     package var instruction: String
+    package var integerInstruction: String?
 
-    package init(maxSequences: Int, instruction: String) {
+    package init(maxSequences: Int, instruction: String, integerInstruction: String? = nil) {
         self.maxSequences = maxSequences
         self.instruction = instruction
+        self.integerInstruction = integerInstruction
     }
 }
 
@@ -96,7 +107,9 @@ extension BenchMeasurement {
             runs.append(run)
             report(run)
         }
-        let setup = BenchSetup(maxSequences: config.maxSequences, instruction: probe.instruction)
+        let setup = BenchSetup(
+            maxSequences: config.maxSequences, instruction: probe.instruction,
+            integerInstruction: probe.integerInstruction)
         return Series(
             runs: runs, limit: BenchLimit(workload, runs, probe.model, setup), peakMemory: probe.peakMemory)
     }

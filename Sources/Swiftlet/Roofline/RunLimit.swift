@@ -66,6 +66,7 @@ package final class RunProbe {
     /// The most memory that this process had resident up to the end of the first run, probes left out.
     package private(set) var peakMemory: Int?
     private let backend: CPUBackend
+    private let hasIntegerProducts: Bool
     /// Only from the end of the first run on: its memory is not the engine's.
     private var probe: MachineProbe?
     private var last: MachineLimits
@@ -83,7 +84,8 @@ package final class RunProbe {
         backend = try CPUBackend(
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(), isPinned: engine.pinThreads,
             dtype: dtype)
-        last = try MachineProbe(backend).measureWarm()
+        hasIntegerProducts = engine.quantization == .int8
+        last = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts).measureWarm()
         Platform.resetPeakMemory()
     }
 
@@ -91,7 +93,7 @@ package final class RunProbe {
     package func limits() throws(LLMError) -> MachineLimits {
         if probe == nil {
             peakMemory = Platform.peakMemory()
-            probe = try MachineProbe(backend)
+            probe = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts)
         }
         let before = last
         last = probe!.measureWarm()
@@ -99,7 +101,8 @@ package final class RunProbe {
     }
 
     /// What products with weights are made of.
-    package var instruction: String { backend.multiplyInstruction }
+    package var instruction: String { backend.multiplyInstruction(nil) }
+    package var integerInstruction: String? { hasIntegerProducts ? backend.multiplyInstruction(.int8) : nil }
 }
 
 extension MachineProbe {
