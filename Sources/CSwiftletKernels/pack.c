@@ -40,11 +40,11 @@ static void pack_panel(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32
     const swiftlet_format *format = swiftlet_format_of(matrix);
     int32_t per_panel = matrix->gated ? 32 : 64, first_lane = pack->part == SWIFTLET_PART_UP ? 32 : 0;
     size_t row_bytes = pack->source_stride * swiftlet_source_bytes(pack->type);
-    for (int32_t row = first; row < end; row += PACK_GROUP_ROWS) {
+    for (int32_t row = first; row < end; row += format->rows_at_once) {
         pack_group group = {
             .cpu = cpu, .matrix = matrix, .row_bytes = row_bytes, .type = pack->type,
             .source = (const uint8_t *)pack->source + (size_t)(row - pack->first_row) * row_bytes,
-            .rows = end - row < PACK_GROUP_ROWS ? end - row : PACK_GROUP_ROWS,
+            .rows = end - row < format->rows_at_once ? end - row : format->rows_at_once,
             .panel = matrix->words + (size_t)panel * format->panel_words(matrix),
             .lane = first_lane + row - panel * per_panel,
         };

@@ -13,7 +13,7 @@ public struct EngineConfig: Sendable, Hashable {
     public enum Quantization: String, Sendable, Hashable, CaseIterable {
         /// Eight bits with a scale for each output, multiplied with activations that are quantised token by token.
         case int8
-        /// Four bits with a scale for each group of weights.
+        /// Four bits with a scale for each 64 weights of an output, multiplied with activations as they are.
         case int4
     }
 
@@ -131,9 +131,6 @@ public struct EngineConfig: Sendable, Hashable {
         guard quantizeHead || quantization != nil else {
             throw LLMError(
                 .invalidConfiguration, "no-quantize-head needs quantization: without it nothing is quantised")
-        }
-        if quantization == .int4 {
-            throw LLMError(.invalidConfiguration, "quantization int4 is not available yet")
         }
         switch kvCache {
         case .automatic: break

@@ -33,8 +33,11 @@ package final class CPUMatrix {
                 .invalidModel,
                 "a weight matrix has \(columns) columns; the kernels take at most \(SWIFTLET_MAX_COLUMNS)")
         }
+        let groups = swiftlet_groups(
+            columns: Int32(SWIFTLET_INT4_GROUP), has_zeros: false, scales_are_f16: false)
         var matrix = swiftlet_matrix(
-            words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, gated: isGated)
+            words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, groups: groups,
+            gated: isGated)
         let bytes = swiftlet_matrix_bytes(&matrix)
         pages = try CPUPages(byteCount: bytes, for: "a weight matrix of \(rows) x \(columns)")
         matrix.words = pages.memory.assumingMemoryBound(to: UInt32.self)
