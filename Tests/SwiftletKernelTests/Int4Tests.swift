@@ -150,7 +150,7 @@ extension Kernels {
         @Test func groupsWithoutAScaleAreHandled() {
             let columns = 64
             let rows: [[Float]] = [
-                [Float](repeating: 0, count: columns), [Float](repeating: 1e-42, count: columns),
+                [Float](repeating: 0, count: columns), [Float](repeating: 0x1p-140, count: columns),
                 (0..<columns).map { $0 == 9 ? .nan : 1 }, (0..<columns).map { $0 == 9 ? .infinity : 1 },
             ]
             for level in supportedLevels {
