@@ -35,6 +35,9 @@ package struct BenchRooflineCommand: ParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Quantise the embedding and the output head too.")
     package var quantizeHead = true
 
+    @Option(help: "Type of keys and values in the KV cache; auto is dtype's, int8 has a scale per token and head.")
+    package var kvCacheDtype: EngineConfig.KVCacheType = .automatic
+
     @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
 
@@ -69,8 +72,8 @@ package struct BenchRooflineCommand: ParsableCommand {
     /// What is measured.
     package var config: EngineConfig {
         EngineConfig(
-            dtype: dtype, quantization: quantization, quantizeHead: quantizeHead, threads: threads,
-            cpuLevel: cpuLevel?.rawValue, seed: 0, loadFormat: loadFormat)
+            dtype: dtype, quantization: quantization, quantizeHead: quantizeHead, kvCacheType: kvCacheDtype,
+            threads: threads, cpuLevel: cpuLevel?.rawValue, seed: 0, loadFormat: loadFormat)
     }
 
     package func run() throws {

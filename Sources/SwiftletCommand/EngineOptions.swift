@@ -24,6 +24,9 @@ package struct EngineOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Quantise the embedding and the output head too.")
     package var quantizeHead = true
 
+    @Option(help: "Type of keys and values in the KV cache; auto is dtype's, int8 has a scale per token and head.")
+    package var kvCacheDtype: EngineConfig.KVCacheType = .automatic
+
     @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
 
@@ -103,6 +106,7 @@ package struct EngineOptions: ParsableArguments {
         config.dtype = dtype
         config.quantization = quantization
         config.quantizeHead = quantizeHead
+        config.kvCacheType = kvCacheDtype
         config.loadFormat = loadFormat
         config.maxModelLength = maxModelLen?.value
         config.maxSequences = maxNumSeqs ?? config.maxSequences
