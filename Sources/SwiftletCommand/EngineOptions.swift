@@ -18,14 +18,7 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
-    @Option(help: "Quantise the weights of every layer at load; norms and biases stay as they are.")
-    package var quantization: EngineConfig.Quantization?
-
-    @Flag(inversion: .prefixedNo, help: "Quantise the embedding and the output head too.")
-    package var quantizeHead = true
-
-    @Option(help: "Type of keys and values in the KV cache; auto is dtype's, int8 has a scale per token and head.")
-    package var kvCacheDtype: EngineConfig.KVCacheType = .automatic
+    @OptionGroup package var quantized: QuantizationOptions
 
     @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
@@ -104,9 +97,9 @@ package struct EngineOptions: ParsableArguments {
     package var config: EngineConfig {
         var config = EngineConfig()
         config.dtype = dtype
-        config.quantization = quantization
-        config.quantizeHead = quantizeHead
-        config.kvCacheType = kvCacheDtype
+        config.quantization = quantized.quantization
+        config.quantizeHead = quantized.quantizeHead
+        config.kvCacheType = quantized.kvCacheDtype
         config.loadFormat = loadFormat
         config.maxModelLength = maxModelLen?.value
         config.maxSequences = maxNumSeqs ?? config.maxSequences

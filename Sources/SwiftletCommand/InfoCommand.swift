@@ -26,8 +26,7 @@ package struct InfoCommand: ParsableCommand {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
-    @Option(help: "Type of keys and values in the KV cache; auto is dtype's, int8 has a scale per token and head.")
-    package var kvCacheDtype: EngineConfig.KVCacheType = .automatic
+    @OptionGroup package var quantized: QuantizationOptions
 
     @Option(help: "Where weights would come from; dummy needs no more than config.json.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
@@ -54,7 +53,8 @@ package struct InfoCommand: ParsableCommand {
     /// What the model would be loaded with.
     package var config: EngineConfig {
         var config = EngineConfig(
-            dtype: dtype, kvCacheType: kvCacheDtype, maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
+            dtype: dtype, quantization: quantized.quantization, quantizeHead: quantized.quantizeHead,
+            kvCacheType: quantized.kvCacheDtype, maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
         config.maxSequences = maxNumSeqs ?? config.maxSequences
         return config
     }

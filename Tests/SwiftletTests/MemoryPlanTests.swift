@@ -32,6 +32,16 @@ struct MemoryPlanTests {
         #expect(try plan().blocksPerContext == 8 && plan(length: 513).blocksPerContext == 9)
     }
 
+    @Test("An eight-bit block holds a byte for each element and a scale for each head of a token")
+    func eightBitBlockBytes() throws {
+        let bytes = try plan(EngineConfig(kvCacheType: .int8)).blockBytes
+        #expect(bytes >= 2 * 2 * 64 * (24 + 4) && bytes <= 2 * 2 * 64 * (32 + 4))
+        let free = try plan().workspaceBytes + 100 * (try plan().blockBytes)
+        let small = try plan(EngineConfig(kvCache: .bytes(30 * (try plan().blockBytes)))).blockCount(available: free)
+        let large = try plan(EngineConfig(kvCacheType: .int8, kvCache: .bytes(30 * (try plan().blockBytes))))
+        #expect(small == 30 && (try large.blockCount(available: free)) > 90)
+    }
+
     @Test("Automatic takes what maxSequences contexts need, at most half of what is free")
     func automatic() throws {
         let few = try plan(EngineConfig(maxSequences: 3))
