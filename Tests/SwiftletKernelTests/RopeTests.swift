@@ -105,16 +105,16 @@ struct RopeTests {
         shape.lengths = [6]
         let run = PagedRun(shape, contents: .nan)
         // Whole heads of one value: tiny, nothing at all, huge, broken.
-        let given = [1, 1e-35, 0, 3e38, Float.nan, -.infinity]
+        let given: [Float] = [1, 1e-35, 0, 3e38, .nan, -.infinity]
         for position in 0..<6 {
             for i in 0..<shape.columns { run.projections[0][position * shape.columns + i] = given[position] }
         }
         run.step([Chunk(request: 0, count: 6)], attends: false)
-        for (position, expected) in [1, 0, 0, 3e38].enumerated() {
+        for (position, expected) in [Float(1), 0, 0, 3e38].enumerated() {
             let cached = [
                 run.key(0, head: 1, position: position, dim: 23), run.cachedValue(0, head: 1, position: position, dim: 5),
             ]
-            for value in cached { #expect(abs(value - Float(expected)) <= 1e-6 * Float(expected), "\(shape)") }
+            for value in cached { #expect(abs(value - expected) <= 1e-6 * expected, "\(shape)") }
         }
         for position in 4..<6 {
             #expect(run.scale(0, head: 0, position: position, ofValues: false).isNaN, "a broken key stays broken")

@@ -36,10 +36,11 @@ struct MemoryPlanTests {
     func eightBitBlockBytes() throws {
         let bytes = try plan(EngineConfig(kvCacheType: .int8)).blockBytes
         #expect(bytes >= 2 * 2 * 64 * (24 + 4) && bytes <= 2 * 2 * 64 * (32 + 4))
-        let free = try plan().workspaceBytes + 100 * (try plan().blockBytes)
-        let small = try plan(EngineConfig(kvCache: .bytes(30 * (try plan().blockBytes)))).blockCount(available: free)
-        let large = try plan(EngineConfig(kvCacheType: .int8, kvCache: .bytes(30 * (try plan().blockBytes))))
-        #expect(small == 30 && (try large.blockCount(available: free)) > 90)
+        let wide = try plan()
+        let free = wide.workspaceBytes + 100 * wide.blockBytes
+        let same = EngineConfig.KVCacheSize.bytes(30 * wide.blockBytes)
+        #expect(try plan(EngineConfig(kvCache: same)).blockCount(available: free) == 30)
+        #expect(try plan(EngineConfig(kvCacheType: .int8, kvCache: same)).blockCount(available: free) > 90)
     }
 
     @Test("Automatic takes what maxSequences contexts need, at most half of what is free")

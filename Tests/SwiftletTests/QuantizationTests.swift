@@ -101,7 +101,7 @@ struct QuantizationTests {
         let model = try ModelHarness(nil, dtype: swiftlet_dtype(rawValue: dtype), kvCacheType: .int8)
         let found = Self.measure(try await Self.demoTexts(), try ModelHarness(nil), model)
         #expect(found.distance > 1e-4, "something is rounded")
-        #expect(found.distance < 0.02 && found.divergence < 0.0005 && found.otherChoices < 0.02, "\(found)")
+        #expect(found.distance < 0.015 && found.divergence < 0.00015 && found.otherChoices < 0.015, "\(found)")
     }
 
     @Test(
@@ -112,7 +112,7 @@ struct QuantizationTests {
         let model = try ModelHarness(Shared.model(name), dtype: swiftlet_dtype(rawValue: dtype), kvCacheType: .int8)
         let found = Self.measure(try Self.goldenTexts(name), try ModelHarness(Shared.model(name)), model)
         #expect(found.distance > 1e-4, "something is rounded")
-        #expect(found.distance < 0.02 && found.divergence < 0.0005 && found.otherChoices < 0.02, "\(found)")
+        #expect(found.distance < 0.035 && found.divergence < 0.003, "\(found)")
     }
 
     /// Nothing but the folder's own weights is rounded: what comes from memory is the packed matrices, once.

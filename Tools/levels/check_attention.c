@@ -136,12 +136,17 @@ static double rope_error(const attention_case *c, int32_t s, int32_t position) {
     for (int32_t head = 0; head < c->kv_heads * (c->group + 2); head++) {
         int32_t kv = head - c->kv_heads * c->group, values = kv >= c->kv_heads;
         if (!values) rotated_head(c, s, position, head, wanted);
+        double largest = 0;
         for (int32_t d = 0; d < c->head_dim; d++) {
             if (values) wanted[d] = (double)c->qkv[s][position * c->columns + head * c->head_dim + d];
+            if (fabs(wanted[d]) > largest) largest = fabs(wanted[d]);
+        }
+        double half = c->cache.format == SWIFTLET_KV_INT8 && kv >= 0 ? largest / 127 * 0.501 : 0;  // of a scale
+        for (int32_t d = 0; d < c->head_dim; d++) {
             size_t at = (size_t)(position * c->width + head * c->head_dim + d);
             double got = kv < 0 ? (double)element(c->q[s], c->dtype, at)
                                 : cached(c, values, s, kv % c->kv_heads, position, d);
-            double error = fabs(got - wanted[d]) / (step * fabs(wanted[d]) + 2e-6);
+            double error = fabs(got - wanted[d]) / (half > 0 ? half + 2e-6 : step * fabs(wanted[d]) + 2e-6);
             if (!(error <= worst)) worst = error;
         }
     }
