@@ -75,7 +75,8 @@ struct InfoTests {
         for key in [
             "name", "architecture", "parameters", "dtype", "checkpoint_dtype", "checkpoint_bytes", "weight_bytes",
             "vocabulary_size", "hidden_size", "intermediate_size", "layers", "query_heads", "key_value_heads",
-            "head_dim", "has_tokenizer", "kv_data_type", "kv_bytes_per_token", "max_model_len", "longest_context_now", "kv_tokens_now",
+            "head_dim", "has_tokenizer", "kv_data_type", "kv_bytes_per_token", "max_model_len", "longest_context_now",
+            "kv_tokens_now",
             "full_contexts_now", "shortage",
         ] { #expect(model[key] != nil, "\(key)") }
         #expect(model["supported"]?.bool == true)

@@ -40,7 +40,8 @@ struct OptionsTests {
             command.engine.config
                 == EngineConfig(
                     dtype: .bfloat16, kvCacheType: .int8, maxModelLength: 4096, maxSequences: 3,
-                    maxBatchedTokens: 100, blockSize: 32, kvCache: .bytes(3 << 29), enablePrefixCaching: false, enableChunkedPrefill: false,
+                    maxBatchedTokens: 100, blockSize: 32, kvCache: .bytes(3 << 29), enablePrefixCaching: false,
+                    enableChunkedPrefill: false,
                     enableMixedBatches: false, traceFile: "t.json", threads: 2,
                     cpuLevel: "avx2", seed: .max, loadFormat: .dummy, maxQueuedRequests: 9, maxLogprobs: 7,
                     useGenerationConfig: false))

@@ -278,6 +278,7 @@ final class PagedRun {
         let slot = position % shape.blockSize
         return scale(request, head: head, position: position, ofValues: true)
             * element(
-                block(request, head, position).values, word: slot / shape.unit * valueRow + dim, half: slot % shape.unit)
+                block(request, head, position).values, word: slot / shape.unit * valueRow + dim, half: slot % shape.unit
+            )
     }
 }

@@ -112,7 +112,8 @@ struct RopeTests {
         run.step([Chunk(request: 0, count: 6)], attends: false)
         for (position, expected) in [Float(1), 0, 0, 3e38].enumerated() {
             let cached = [
-                run.key(0, head: 1, position: position, dim: 23), run.cachedValue(0, head: 1, position: position, dim: 5),
+                run.key(0, head: 1, position: position, dim: 23),
+                run.cachedValue(0, head: 1, position: position, dim: 5),
             ]
             for value in cached { #expect(abs(value - expected) <= 1e-6 * expected, "\(shape)") }
         }
