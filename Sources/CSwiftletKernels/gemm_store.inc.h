@@ -54,7 +54,6 @@ static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
     const linear_work *work = context;
     linear_item at = item_of_linear(work, item);
     float *sums = swiftlet_scratch(work->cpu, thread);  // [tokens][64]
-    memset(sums, 0, (size_t)at.tokens * 64 * sizeof(float));
     NAMED(panel_sums)(work, &at, sums);
     NAMED(store_panel)(work, sums, at.first, at.tokens, at.panel);
 }

@@ -146,7 +146,7 @@ static void NAMED(multiply_block)(const ELEMENT *x, size_t x_stride, int32_t tok
     }
 }
 
-/// sums [tokens][64] += the item's panel times its tokens.
+/// sums [tokens][64] = the item's panel times its tokens.
 static void NAMED(panel_sums)(const linear_work *work, const linear_item *item, float *sums) {
     enum { BLOCK_COLUMNS = NAMED(STRIP_WORDS) * UNIT };
     const swiftlet_matrix *matrix = work->matrix;
@@ -154,6 +154,7 @@ static void NAMED(panel_sums)(const linear_work *work, const linear_item *item, 
     const uint32_t *block = matrix->words + (size_t)item->panel * work->panel_words;
     int32_t next = item->panel + work->cpu->threads;  // if all threads run equally fast
     float *tile = sums + 64 * work->tokens_per_chunk;  // [STRIP_ROWS][STRIP_X]
+    memset(sums, 0, (size_t)item->tokens * 64 * sizeof(float));
     for (int32_t c = 0; c < matrix->columns; c += BLOCK_COLUMNS, block += NAMED(STRIP_WORDS) * 64) {
         int32_t rest = matrix->columns - c;
         const uint32_t *ahead = block;  // fetching what is there costs next to nothing

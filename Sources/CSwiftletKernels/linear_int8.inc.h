@@ -36,15 +36,12 @@ static void NAMED(linear_int8)(void *context, int32_t item, int32_t thread) {
     float *sums = swiftlet_scratch(work->cpu, thread);  // [tokens][64], of int32 at first
     const float *scales = (const float *)(work->matrix->words + (size_t)(at.panel + 1) * work->panel_words) - 128;
     const int32_t *weight_sums = (const int32_t *)scales + 64;
-    for (int32_t j = 0; j < 64; j += 16) {
-        vi start = (vi)vw_load((const uint32_t *)weight_sums + j) * (vi)vw_set((uint32_t)-INT8_X_BIAS);
-        for (int32_t t = 0; t < at.tokens; t++) vf_store(sums + 64 * t + j, (vf)start);
-    }
     panel_sums_int8(work, &at, sums);
     for (int32_t j = 0; j < 64; j += 16) {
         vf weight_scale = vf_load(scales + j);
+        vi bias = (vi)vw_load((const uint32_t *)weight_sums + j) * (vi)vw_set(INT8_X_BIAS);
         for (int32_t t = 0; t < at.tokens; t++) {
-            vf sum = __builtin_convertvector((vi)vf_load(sums + 64 * t + j), vf);
+            vf sum = __builtin_convertvector((vi)vf_load(sums + 64 * t + j) - bias, vf);
             vf_store(sums + 64 * t + j, sum * (vf_set(work->x_scales[at.first + t]) * weight_scale));
         }
     }
