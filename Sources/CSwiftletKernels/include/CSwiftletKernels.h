@@ -23,6 +23,10 @@ typedef enum { SWIFTLET_FLOAT32 = 0, SWIFTLET_BFLOAT16 = 1 } swiftlet_dtype;
 /// How a matrix's weights are stored: in its dtype, or quantised. Activations and results have the dtype in all cases.
 typedef enum { SWIFTLET_WEIGHTS_NATIVE = 0, SWIFTLET_WEIGHTS_INT8 = 1, SWIFTLET_WEIGHTS_INT4 = 2 } swiftlet_weights;
 
+/// How keys and values are stored: in the compute dtype, or as integers of -127...127 with a scale for each slot and
+/// KV head.
+typedef enum { SWIFTLET_KV_NATIVE = 0, SWIFTLET_KV_INT8 = 1 } swiftlet_kv_format;
+
 /// The type of a checkpoint's tensor.
 typedef enum { SWIFTLET_SOURCE_F32 = 0, SWIFTLET_SOURCE_BF16 = 1, SWIFTLET_SOURCE_F16 = 2 } swiftlet_source;
 
@@ -200,16 +204,19 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
 // --- The paged KV cache ----------------------------------------------------------------------------------
 
 /// One layer's pool: [blocks][kv_heads]{ K panels [block_size / 16][head_dim / unit][16] words,
-/// V panels [block_size / unit][head_dim rounded up to 16] words }. Zeroed at start.
+/// V panels [block_size / unit][head_dim rounded up to 16] words }. Zeroed at start. With eight-bit integers each
+/// element of these is a byte, and the scales of keys [block_size] and of values [block_size] (float32) follow.
 typedef struct {
     uint32_t *base;
     int32_t block_size;  // a power of two >= 16
     int32_t kv_heads;
     int32_t head_dim;  // a multiple of 8, at most 256
     swiftlet_dtype dtype;
+    swiftlet_kv_format format;
 } swiftlet_kv_layer;
 
-size_t swiftlet_kv_block_bytes(int32_t block_size, int32_t kv_heads, int32_t head_dim, swiftlet_dtype dtype);
+/// Bytes of a block of this shape, dtype and format (its `base` is not looked at).
+size_t swiftlet_kv_block_bytes(const swiftlet_kv_layer *cache);
 
 /// The rows of this step. Rows of sequence s are query_offsets[s]..<query_offsets[s + 1]; its last row stands
 /// at position context_lengths[s] - 1 and the ones before it at the positions before; the block of position p is

@@ -60,7 +60,7 @@ package struct ModelLoader: Sendable {
 
         let cpu = try CPUBackend(
             level: config.cpuLevel, threads: config.threads ?? Platform.processorCount(), isPinned: config.pinThreads,
-            dtype: dtype)
+            dtype: dtype, kvCacheType: config.kvCacheType)
         let backend = wrap(cpu)
         let source: WeightLoader<B>.Source =
             if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
@@ -221,9 +221,10 @@ package struct ModelLoader: Sendable {
         let size = millions < 10 ? "\((millions * 10).rounded() / 10)" : "\(Int(millions.rounded()))"
         let type = backend.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
         let weights = config.quantization.map { " with \($0.rawValue) weights" } ?? ""
+        let cached = config.kvCacheType == .automatic ? "" : " in \(config.kvCacheType.rawValue)"
         return """
             \(model.family.modelType), \(size) M parameters, \(type)\(weights); kernels \(backend.levelName), \
-            \(backend.threadCount) thread\(backend.threadCount == 1 ? "" : "s"); KV cache \(blockCount * config.blockSize) tokens, \
+            \(backend.threadCount) thread\(backend.threadCount == 1 ? "" : "s"); KV cache \(blockCount * config.blockSize) tokens\(cached), \
             \(blockCount / plan.blocksPerContext) full contexts of \(plan.maxModelLength)
             """
     }

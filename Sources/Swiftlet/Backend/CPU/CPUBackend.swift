@@ -14,15 +14,20 @@ package final class CPUBackend: Backend {
     package let level: swiftlet_level
     package let threadCount: Int
     package let dtype: swiftlet_dtype
+    private let kvCacheType: EngineConfig.KVCacheType
     private let cpu: OpaquePointer
     private var pendingLoads: [(tensor: Checkpoint.Tensor, matrix: CPUMatrix, pack: swiftlet_pack)] = []
     private let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
 
     /// - Throws: `invalidConfiguration` when the level is unknown or not supported by this machine.
-    package init(level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype) throws(LLMError) {
+    package init(
+        level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype,
+        kvCacheType: EngineConfig.KVCacheType = .automatic
+    ) throws(LLMError) {
         level = try Self.level(named: name)
         threadCount = threads
         self.dtype = dtype
+        self.kvCacheType = kvCacheType
         guard let cpu = swiftlet_cpu_create(level, Int32(threads), isPinned) else {
             throw LLMError(.outOfMemory, "\(threads) threads can't be started; use fewer (--threads)")
         }
@@ -150,7 +155,8 @@ package final class CPUBackend: Backend {
         blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int
     ) throws(LLMError) -> CPUCache {
         try CPUCache(
-            blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype)
+            blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype,
+            format: kvCacheType.format)
     }
 
     // MARK: - Forward

@@ -88,12 +88,32 @@ package final class CPUCache {
     private let pages: CPUPages
 
     init(
-        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype,
+        format: swiftlet_kv_format
     ) throws(LLMError) {
-        let blockBytes = swiftlet_kv_block_bytes(Int32(blockSize), Int32(keyValueHeads), Int32(headDim), dtype)
-        pages = try CPUPages(byteCount: blockCount * blockBytes, for: "the KV cache of one layer")
-        value = swiftlet_kv_layer(
-            base: pages.memory.assumingMemoryBound(to: UInt32.self), block_size: Int32(blockSize),
-            kv_heads: Int32(keyValueHeads), head_dim: Int32(headDim), dtype: dtype)
+        var layer = Self.layer(
+            blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype, format: format)
+        pages = try CPUPages(
+            byteCount: blockCount * swiftlet_kv_block_bytes(&layer), for: "the KV cache of one layer")
+        layer.base = pages.memory.assumingMemoryBound(to: UInt32.self)
+        value = layer
+    }
+
+    /// Bytes of one block.
+    package static func blockBytes(
+        blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype, format: swiftlet_kv_format
+    ) -> Int {
+        var layer = layer(
+            blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype, format: format)
+        return swiftlet_kv_block_bytes(&layer)
+    }
+
+    /// A cache's shape, without memory.
+    private static func layer(
+        blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype, format: swiftlet_kv_format
+    ) -> swiftlet_kv_layer {
+        swiftlet_kv_layer(
+            base: nil, block_size: Int32(blockSize), kv_heads: Int32(keyValueHeads), head_dim: Int32(headDim),
+            dtype: dtype, format: format)
     }
 }
