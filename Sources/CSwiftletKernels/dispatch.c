@@ -7,7 +7,6 @@
 #endif
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #ifndef HWCAP_ASIMDDP
@@ -97,14 +96,14 @@ const char *swiftlet_level_name(swiftlet_level level) {
 
 static const size_t QUANTIZED_BYTES = (size_t)SWIFTLET_QUANTIZED_ROWS * (SWIFTLET_MAX_COLUMNS + 64);
 
-swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, bool pin) {
+swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, const swiftlet_place *places) {
     if (!swiftlet_level_supported(level) || table_of(level) == NULL || threads < 1) return NULL;
     swiftlet_cpu *cpu = malloc(sizeof(*cpu));
     if (cpu == NULL) return NULL;
     *cpu = (swiftlet_cpu){.level = level, .threads = threads, .kernels = table_of(level)};
     cpu->scratch = swiftlet_allocate((size_t)threads * SWIFTLET_SCRATCH_BYTES);
     cpu->quantized = swiftlet_allocate(QUANTIZED_BYTES);
-    if (cpu->scratch != NULL && cpu->quantized != NULL) cpu->pool = swiftlet_pool_create(threads, pin);
+    if (cpu->scratch != NULL && cpu->quantized != NULL) cpu->pool = swiftlet_pool_create(threads, places);
     if (cpu->pool == NULL) {
         swiftlet_cpu_destroy(cpu);
         return NULL;
@@ -121,19 +120,11 @@ void swiftlet_cpu_destroy(swiftlet_cpu *cpu) {
 }
 
 void swiftlet_parallel_for(swiftlet_cpu *cpu, int32_t items, swiftlet_task task, void *context) {
-    swiftlet_pool_run(cpu->pool, items, task, context);
+    swiftlet_parallel_rounds(cpu, items, 1, task, context);
 }
 
-void *swiftlet_allocate(size_t bytes) {
-    if (bytes == 0) return NULL;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return NULL;
-#if defined(MADV_HUGEPAGE)
-    if (bytes >= (size_t)2 << 20) madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-    return memory;
-}
-
-void swiftlet_release(void *memory, size_t bytes) {
-    if (memory != NULL && bytes > 0) munmap(memory, bytes);
+void swiftlet_parallel_rounds(swiftlet_cpu *cpu, int32_t period, int32_t rounds, swiftlet_task task, void *context) {
+    if (period <= 0 || rounds <= 0) return;
+    swiftlet_shares shares = swiftlet_pool_split(cpu->pool, period, rounds);
+    swiftlet_pool_run(cpu->pool, &shares, task, context);
 }

@@ -76,6 +76,9 @@ static inline void *swiftlet_scratch(const swiftlet_cpu *cpu, int32_t thread) {
     return cpu->scratch + (size_t)thread * SWIFTLET_SCRATCH_BYTES;
 }
 
+/// swiftlet_parallel_for over items 0..<rounds * period, where item i and item i + period use the same memory.
+void swiftlet_parallel_rounds(swiftlet_cpu *cpu, int32_t period, int32_t rounds, swiftlet_task task, void *context);
+
 static inline int32_t swiftlet_ceil_div(int32_t a, int32_t b) { return a / b + (a % b != 0); }
 
 /// Words from panel to panel.

@@ -44,12 +44,12 @@ static void quantize_rows(swiftlet_cpu *cpu, linear_work *work) {
 static void multiply(swiftlet_cpu *cpu, linear_work *work) {
     const swiftlet_matrix *matrix = work->matrix;
     swiftlet_task task = cpu->kernels->linear[matrix->format][matrix->dtype];
-    int32_t items = work->panels * swiftlet_ceil_div(work->tokens, CHUNK_TOKENS);
+    int32_t chunks = swiftlet_ceil_div(work->tokens, CHUNK_TOKENS);
     if ((int64_t)matrix->rows * matrix->columns * work->tokens <= INLINE_WORK) {
-        for (int32_t item = 0; item < items; item++) task(work, item, 0);
+        for (int32_t item = 0; item < work->panels * chunks; item++) task(work, item, 0);
         return;
     }
-    swiftlet_parallel_for(cpu, items, task, work);
+    swiftlet_parallel_rounds(cpu, work->panels, chunks, task, work);
 }
 
 void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,

@@ -2,13 +2,15 @@
 // Owner: the CPU backend. format_*.c pack.
 //
 // An item is rows of one tensor that fill about one huge page, so that the kernel clears each page once, in the thread
-// that then writes it: fresh pages cost no pass of their own. The file's pages are asked for ahead and let go of when
-// they are packed: resident memory stays that of the packed weights.
+// that then writes it: fresh pages cost no pass of their own. That thread is one of the memory node whose threads will
+// multiply with these rows. The file's pages are asked for ahead and let go of when they are packed: resident memory
+// stays that of the packed weights.
 // Invariant: every row of every tensor is packed by exactly one item.
 
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -34,16 +36,19 @@ typedef struct {
 
 // --- Rows of one tensor -------------------------------------------------------------------------------------
 
+static size_t row_bytes(const swiftlet_pack *pack) {
+    return pack->source_stride * swiftlet_source_bytes(pack->type);
+}
+
 // Rows first..<end of a tensor that lie in one panel.
 static void pack_panel(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32_t panel, int32_t first, int32_t end) {
     const swiftlet_matrix *matrix = &pack->matrix;
     const swiftlet_format *format = swiftlet_format_of(matrix);
     int32_t per_panel = matrix->gated ? 32 : 64, first_lane = pack->part == SWIFTLET_PART_UP ? 32 : 0;
-    size_t row_bytes = pack->source_stride * swiftlet_source_bytes(pack->type);
     for (int32_t row = first; row < end; row += format->rows_at_once) {
         pack_group group = {
-            .cpu = cpu, .matrix = matrix, .row_bytes = row_bytes, .type = pack->type,
-            .source = (const uint8_t *)pack->source + (size_t)(row - pack->first_row) * row_bytes,
+            .cpu = cpu, .matrix = matrix, .row_bytes = row_bytes(pack), .type = pack->type,
+            .source = (const uint8_t *)pack->source + (size_t)(row - pack->first_row) * row_bytes(pack),
             .rows = end - row < format->rows_at_once ? end - row : format->rows_at_once,
             .panel = matrix->words + (size_t)panel * format->panel_words(matrix),
             .lane = first_lane + row - panel * per_panel,
@@ -99,10 +104,9 @@ static pack_rows rows_of_item(const pack_list *list, int32_t item) {
 static void advise(const pack_list *list, const pack_rows *rows, int advice) {
     const swiftlet_pack *pack = rows->pack;
     if (!pack->mapped) return;
-    size_t row_bytes = pack->source_stride * swiftlet_source_bytes(pack->type);
-    uintptr_t source = (uintptr_t)pack->source - (size_t)pack->first_row * row_bytes;
-    uintptr_t first = (source + (size_t)rows->first * row_bytes) & ~(list->page_bytes - 1);
-    madvise((void *)first, source + (size_t)rows->end * row_bytes - first, advice);  // failing to is no failure
+    uintptr_t source = (uintptr_t)pack->source - (size_t)pack->first_row * row_bytes(pack);
+    uintptr_t first = (source + (size_t)rows->first * row_bytes(pack)) & ~(list->page_bytes - 1);
+    madvise((void *)first, source + (size_t)rows->end * row_bytes(pack) - first, advice);  // failing to is no failure
 }
 
 static void pack_item(void *context, int32_t item, int32_t thread) {
@@ -117,23 +121,49 @@ static void pack_item(void *context, int32_t item, int32_t thread) {
     advise(list, &rows, MADV_DONTNEED);
 }
 
-void swiftlet_pack_all(swiftlet_cpu *cpu, swiftlet_pack *packs, int32_t count) {
-    pack_list list = {.cpu = cpu, .packs = packs, .page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE)};
-    for (int32_t i = 0; i < count; i++) {
-        if (item_count(&packs[i]) == 0) continue;
-        packs[list.count] = packs[i];
-        packs[list.count].first_item = list.items;
-        list.items += item_count(&packs[i]);
-        list.count++;
-    }
-    swiftlet_parallel_for(cpu, list.items, pack_item, &list);
+// The rows of a tensor whose panels the threads of one node begin with in a product.
+static swiftlet_pack part_of_node(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32_t node) {
+    const swiftlet_matrix *matrix = &pack->matrix;
+    swiftlet_shares panels = swiftlet_pool_split(cpu->pool, swiftlet_matrix_panels(matrix->rows, matrix->gated), 1);
+    int32_t per_panel = matrix->gated ? 32 : 64, end = pack->first_row + pack->rows;
+    int32_t first = panels.starts[node] * per_panel, limit = panels.starts[node + 1] * per_panel;
+    if (first < pack->first_row) first = pack->first_row;
+    if (limit > end) limit = end;
+    swiftlet_pack part = *pack;
+    part.source = (const uint8_t *)pack->source + (size_t)(first - pack->first_row) * row_bytes(pack);
+    part.first_row = first;
+    part.rows = limit - first;  // none: not positive
+    return part;
 }
 
-void swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
+bool swiftlet_pack_all(swiftlet_cpu *cpu, const swiftlet_pack *packs, int32_t count) {
+    int32_t nodes = swiftlet_pool_nodes(cpu->pool);
+    pack_list list = {
+        .cpu = cpu, .packs = malloc(((size_t)count * (size_t)nodes + 1) * sizeof(swiftlet_pack)),
+        .page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE),
+    };
+    if (list.packs == NULL) return false;
+    swiftlet_shares shares = {.rounds = 1};
+    for (int32_t node = 0; node < nodes; node++) {
+        for (int32_t i = 0; i < count; i++) {
+            swiftlet_pack part = part_of_node(cpu, &packs[i], node);
+            if (item_count(&part) == 0) continue;
+            part.first_item = list.items;
+            list.packs[list.count++] = part;
+            list.items += item_count(&part);
+        }
+        shares.starts[node + 1] = shares.period = list.items;
+    }
+    swiftlet_pool_run(cpu->pool, &shares, pack_item, &list);
+    free(list.packs);
+    return true;
+}
+
+bool swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
                         int32_t rows, const void *source, swiftlet_source type, size_t source_stride) {
     swiftlet_pack pack = {
         .matrix = *matrix, .part = part, .first_row = first_row, .rows = rows, .source = source, .type = type,
         .source_stride = source_stride,
     };
-    swiftlet_pack_all(cpu, &pack, 1);
+    return swiftlet_pack_all(cpu, &pack, 1);
 }

@@ -1,8 +1,8 @@
 // pool.c: a pool of threads that spin, then park. Owner: swiftlet_cpu.
 //
-// Publishing a job is one store of `unclaimed`; threads claim items by decrementing it and only then read the job.
-// A worker that comes late therefore finds nothing, or an item of the job that runs by then, and the caller waits
-// for items, never for workers.
+// A job is published by storing how many items each node's share has left; threads claim items by decrementing such a
+// count, their own node's first, and only then read the job. A worker that comes late therefore finds nothing, or an
+// item of the job that runs by then, and the caller waits for items, never for workers.
 // Invariant: job fields are written only while no item of the previous job is outstanding.
 
 #if defined(__linux__) && !defined(_GNU_SOURCE)
@@ -31,15 +31,19 @@ typedef void (*pool_task)(void *, int32_t, int32_t);
 typedef struct {
     swiftlet_pool *pool;
     pthread_t handle;
-    int32_t index;
+    int32_t index, node;
 } pool_worker;
 
+typedef struct {
+    _Alignas(CACHE_LINE) _Atomic int32_t unclaimed;  // items of this node not handed out, or <= 0
+} pool_share;
+
 struct swiftlet_pool {
-    _Alignas(CACHE_LINE) _Atomic int32_t unclaimed;  // items not handed out, or <= 0
+    pool_share shares[SWIFTLET_MAX_NODES];
     // The job: read by whoever holds an item of it.
     _Alignas(CACHE_LINE) pool_task task;
     void *context;
-    int32_t items;
+    swiftlet_shares job;
     _Atomic uint32_t generation;  // counts jobs; the word workers park on
     _Alignas(CACHE_LINE) _Atomic uint32_t remaining;  // items not finished; the word the caller parks on
     _Atomic bool caller_parked;
@@ -48,6 +52,8 @@ struct swiftlet_pool {
     bool spins;
     int32_t threads;
     int32_t started;
+    int32_t nodes, caller_node;
+    int32_t threads_before[SWIFTLET_MAX_NODES + 1];  // threads of the nodes below
 #if !defined(__linux__)
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -111,15 +117,26 @@ static void unpark(swiftlet_pool *pool, _Atomic uint32_t *word, int32_t count) {
 
 // --- Working ------------------------------------------------------------------------------------------------
 
-/// Claims and runs items until none is left.
-static void work(swiftlet_pool *pool, int32_t thread) {
-    while (atomic_load_explicit(&pool->unclaimed, memory_order_relaxed) > 0) {
-        int32_t left = atomic_fetch_sub_explicit(&pool->unclaimed, 1, memory_order_acq_rel);
-        if (left <= 0) return;
-        pool->task(pool->context, pool->items - left, thread);
-        if (atomic_fetch_sub(&pool->remaining, 1) == 1 && atomic_load(&pool->caller_parked))
-            unpark(pool, &pool->remaining, 1);
+/// The item that is claimed when `left` of a node's share are left.
+static int32_t item_of(const swiftlet_shares *job, int32_t node, int32_t left) {
+    int32_t width = job->starts[node + 1] - job->starts[node], number = width * job->rounds - left;
+    return number / width * job->period + job->starts[node] + number % width;
+}
+
+/// Claims and runs items until none is left: those of the thread's own node, then what the others have not begun.
+static void work(swiftlet_pool *pool, int32_t thread, int32_t node) {
+    uint32_t done = 0;
+    for (int32_t i = 0; i < pool->nodes; i++, node = node + 1 < pool->nodes ? node + 1 : 0) {
+        _Atomic int32_t *unclaimed = &pool->shares[node].unclaimed;
+        while (atomic_load_explicit(unclaimed, memory_order_relaxed) > 0) {
+            int32_t left = atomic_fetch_sub_explicit(unclaimed, 1, memory_order_acq_rel);
+            if (left <= 0) break;
+            pool->task(pool->context, item_of(&pool->job, node, left), thread);
+            done++;
+        }
     }
+    if (done > 0 && atomic_fetch_sub(&pool->remaining, done) == done && atomic_load(&pool->caller_parked))
+        unpark(pool, &pool->remaining, 1);
 }
 
 static void *worker_main(void *argument) {
@@ -134,7 +151,7 @@ static void *worker_main(void *argument) {
         }
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (atomic_load_explicit(&pool->stopping, memory_order_acquire)) return NULL;
-        work(pool, worker->index);
+        work(pool, worker->index, worker->node);
     }
 }
 
@@ -144,18 +161,30 @@ static void announce(swiftlet_pool *pool, int32_t helpers) {
     if (atomic_load(&pool->parked) > 0) unpark(pool, &pool->generation, helpers);
 }
 
-void swiftlet_pool_run(swiftlet_pool *pool, int32_t items, pool_task task, void *context) {
+swiftlet_shares swiftlet_pool_split(const swiftlet_pool *pool, int32_t items, int32_t rounds) {
+    swiftlet_shares shares = {.period = items, .rounds = rounds};
+    for (int32_t node = 0; node <= pool->nodes; node++)
+        shares.starts[node] = (int32_t)((int64_t)items * pool->threads_before[node] / pool->threads);
+    return shares;
+}
+
+int32_t swiftlet_pool_nodes(const swiftlet_pool *pool) { return pool->nodes; }
+
+void swiftlet_pool_run(swiftlet_pool *pool, const swiftlet_shares *shares, pool_task task, void *context) {
+    int32_t items = shares->period * shares->rounds;
     if (items <= 1 || pool->threads == 1) {
         for (int32_t item = 0; item < items; item++) task(context, item, 0);
         return;
     }
     pool->task = task;
     pool->context = context;
-    pool->items = items;
+    pool->job = *shares;
     atomic_store_explicit(&pool->remaining, (uint32_t)items, memory_order_relaxed);
-    atomic_store_explicit(&pool->unclaimed, items, memory_order_release);
+    for (int32_t node = 0; node < pool->nodes; node++)
+        atomic_store_explicit(&pool->shares[node].unclaimed,
+                              (shares->starts[node + 1] - shares->starts[node]) * shares->rounds, memory_order_release);
     announce(pool, items - 1);
-    work(pool, 0);
+    work(pool, 0, pool->caller_node);
     uint32_t left;
     while ((left = atomic_load_explicit(&pool->remaining, memory_order_acquire)) != 0) {
         if (spin_while_equal(pool, &pool->remaining, left)) continue;
@@ -167,64 +196,76 @@ void swiftlet_pool_run(swiftlet_pool *pool, int32_t items, pool_task task, void 
 
 // --- Creation -----------------------------------------------------------------------------------------------
 
+static int32_t usable_cores(void) {
 #if defined(__linux__)
-static int32_t allowed_cores(cpu_set_t *set) {
-    CPU_ZERO(set);
-    if (sched_getaffinity(0, sizeof(*set), set) == 0) return CPU_COUNT(set);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+#endif
     return (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-static void pin_to(pthread_t handle, const cpu_set_t *allowed, int32_t cores, int32_t index) {
-    int32_t wanted = index % cores;
-    for (int32_t core = 0; core < CPU_SETSIZE; core++) {
-        if (!CPU_ISSET((size_t)core, allowed) || wanted-- > 0) continue;
-        cpu_set_t one;
-        CPU_ZERO(&one);
-        CPU_SET((size_t)core, &one);
-        pthread_setaffinity_np(handle, sizeof(one), &one);  // a hint: failing to pin is no failure
-        return;
-    }
-}
+static void bind_to(pthread_t handle, int32_t core) {
+#if defined(__linux__)
+    if (core < 0 || core >= CPU_SETSIZE) return;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)core, &one);
+    pthread_setaffinity_np(handle, sizeof(one), &one);  // a hint: failing to bind is no failure
+#else
+    (void)handle, (void)core;
 #endif
+}
+
+/// Counts the nodes, which are numbered from 0 on in the order of the threads.
+static bool place(swiftlet_pool *pool, const swiftlet_place *places) {
+    pool->nodes = 1;
+    for (int32_t i = 0; i < pool->threads; i++) {
+        int32_t node = places != NULL ? places[i].node : 0;
+        if (node < 0 || node >= SWIFTLET_MAX_NODES) return false;
+        if (node >= pool->nodes) pool->nodes = node + 1;
+        pool->threads_before[node + 1]++;
+        if (i == 0) pool->caller_node = node;
+        else pool->workers[i - 1] = (pool_worker){.pool = pool, .index = i, .node = node};
+    }
+    for (int32_t node = 0; node < pool->nodes; node++)
+        pool->threads_before[node + 1] += pool->threads_before[node];
+    return true;
+}
 
 static void start_workers(swiftlet_pool *pool) {
     sigset_t all, before;  // the process's signals are for its other threads
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (int32_t i = 0; i < pool->threads - 1; i++) {
-        pool->workers[i] = (pool_worker){.pool = pool, .index = i + 1};
         if (pthread_create(&pool->workers[i].handle, NULL, worker_main, &pool->workers[i]) != 0) break;
         pool->started = i + 1;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-swiftlet_pool *swiftlet_pool_create(int32_t threads, bool pin) {
+swiftlet_pool *swiftlet_pool_create(int32_t threads, const swiftlet_place *places) {
     if (threads < 1 || threads > 4096) return NULL;
     size_t bytes = sizeof(swiftlet_pool) + (size_t)threads * sizeof(pool_worker);
     swiftlet_pool *pool = aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
     if (pool == NULL) return NULL;
     *pool = (swiftlet_pool){.threads = threads};
-#if defined(__linux__)
-    cpu_set_t allowed;
-    int32_t cores = allowed_cores(&allowed);
-#else
-    int32_t cores = (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    if (!place(pool, places)) {
+        free(pool);
+        return NULL;
+    }
+#if !defined(__linux__)
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->changed, NULL);
 #endif
-    pool->spins = threads <= cores;
+    pool->spins = threads <= usable_cores();
     start_workers(pool);
     if (pool->started < threads - 1) {
         swiftlet_pool_destroy(pool);
         return NULL;
     }
-#if defined(__linux__)
-    // Only workers are pinned: threads that the caller starts later would inherit its mask.
-    for (int32_t i = 0; pin && cores > 0 && i < pool->started; i++)
-        pin_to(pool->workers[i].handle, &allowed, cores, i + 1);
-#endif
-    (void)pin;
+    // Only workers are bound: threads that the caller starts later would inherit its mask.
+    for (int32_t i = 0; places != NULL && i < pool->started; i++) bind_to(pool->workers[i].handle, places[i + 1].core);
     return pool;
 }
 

@@ -1,7 +1,8 @@
 // sample.inc.h: draws one token from a row of logits, without sorting. See level.inc.h.
 //
-// The row's weights exp((logit - maximum) / temperature) go to its scratch; min_p, top_k and top_p set those they
-// drop to zero; then one uniform number picks from what is left, walking up the ids. A cut by rank (top_k, over the
+// A token's weight is exp((logit - maximum) / temperature); min_p, top_k and top_p set those they drop to zero; then one
+// uniform number picks from what is left, walking up the ids. Where nothing is cut, only sums of blocks are kept and one
+// block's weights are computed again; a cut needs all of them, in the row's scratch. A cut by rank (top_k, over the
 // logits) or by mass (top_p, over the weights) is found by three histograms over the bits of keys that order as the
 // values do. Where a bound is known that few values reach, those are gathered first, and the rest is done on them.
 // Invariant: a token of weight zero is never returned unless every logit is -inf or NaN.
@@ -34,15 +35,18 @@ INLINE vw row_keys(const swiftlet_sample_row *row, bool by_mass, int32_t at) {
     return order_keys(load_row((by_mass ? row->scratch : row->logits) + at, row->count - at, -INFINITY));
 }
 
-static void fill_weights(const swiftlet_sample_row *row, float maximum) {
-    vf temperature = vf_set(row->temperature), least = vf_set(row->min_p < 1.0f ? row->min_p : 1.0f);
-    for (int32_t c = 0; c < row->count; c += 16) {
-        int32_t n = row->count - c;
-        vf x = (load_row(row->logits + c, n, -INFINITY) - vf_set(maximum)) / temperature;
-        vf w = vf_exp(x);
-        w = vf_select((x > vf_set(-87.0f)) & (w >= least), w, vf_set(0));  // zero for NaN
-        vf_store_first(row->scratch + c, w, n < 16 ? n : 16);
-    }
+// The weights of tokens at..<at + 16; zero behind the last one.
+INLINE vf weights_at(const swiftlet_sample_row *row, float maximum, int32_t at) {
+    vf x = load_row(row->logits + at, row->count - at, -INFINITY) - vf_set(maximum);
+    if (row->temperature != 1.0f) x = x / vf_set(row->temperature);
+    vf w = vf_exp(x);
+    vf least = vf_set(row->min_p < 1.0f ? row->min_p : 1.0f);
+    return vf_select((x > vf_set(-87.0f)) & (w >= least), w, vf_set(0));  // zero for NaN
+}
+
+static void fill_weights(const swiftlet_sample_row *row, float maximum, int32_t first, int32_t end) {
+    for (int32_t c = first; c < end; c += 16)
+        vf_store_first(row->scratch + c, weights_at(row, maximum, c), end - c < 16 ? end - c : 16);
 }
 
 // Sums the weights by blocks in one fixed order; returns the total.
@@ -52,6 +56,19 @@ static double sum_blocks(const float *weights, int32_t count, int32_t block, dou
         int32_t end = count - first < block ? count : first + block;
         vf sum = vf_set(0);
         for (int32_t c = first; c < end; c += 16) sum += load_row(weights + c, end - c, 0);
+        blocks[first / block] = (double)vf_sum(sum);
+        total += blocks[first / block];
+    }
+    return total;
+}
+
+// The same sums, bit for bit, of weights that nobody stores.
+static double sum_weights(const swiftlet_sample_row *row, float maximum, int32_t block, double *blocks) {
+    double total = 0;
+    for (int32_t first = 0; first < row->count; first += block) {
+        int32_t end = row->count - first < block ? row->count : first + block;
+        vf sum = vf_set(0);
+        for (int32_t c = first; c < end; c += 16) sum += weights_at(row, maximum, c);
         blocks[first / block] = (double)vf_sum(sum);
         total += blocks[first / block];
     }
@@ -141,23 +158,40 @@ static uint32_t bound_of_rank(const swiftlet_sample_row *row, int32_t k) {
     return sorted[k - 1] > 1 ? sorted[k - 1] : 1;
 }
 
-// The first token at which the running sum exceeds uniform * total.
-static int32_t pick(const float *weights, int32_t count, int32_t block, const double *blocks, double total,
-                    float uniform) {
-    double target = uniform > 0 ? (uniform < 1 ? (double)uniform : 1 - 0x1p-24) * total : 0;
-    double sum = 0;
-    int32_t first = 0, last = -1;
-    for (; first + block < count && sum + blocks[first / block] <= target; first += block) sum += blocks[first / block];
-    for (int32_t i = first; i < count && i - first < block; i++) {
+// The first token of the block in which the running sum exceeds `target`; `before` becomes the sum up to it.
+static int32_t find_block(int32_t count, int32_t block, const double *blocks, double target, double *before) {
+    int32_t first = 0;
+    for (*before = 0; first + block < count && *before + blocks[first / block] <= target; first += block)
+        *before += blocks[first / block];
+    return first;
+}
+
+// The first token at which the running sum exceeds `target`; the last of the block with a weight when rounding makes
+// its tokens add up to a little less than its sum; -1 when none has.
+static int32_t pick_within(const float *weights, int32_t first, int32_t end, double target, double sum) {
+    int32_t last = -1;
+    for (int32_t i = first; i < end; i++) {
         if (!(weights[i] > 0)) continue;
         last = i;
         sum += (double)weights[i];
         if (sum > target) return i;
     }
-    // Rounding: the block's tokens add up to a little less than its sum.
-    for (int32_t i = first; last < 0 && i > 0; i--)
-        if (weights[i - 1] > 0) last = i - 1;
     return last;
+}
+
+// Picks from a row's weights; where they are not stored yet (`fills`), stores those it looks at.
+static int32_t pick(const swiftlet_sample_row *row, bool fills, float maximum, int32_t block, const double *blocks,
+                    double total) {
+    float uniform = row->uniform;
+    double target = uniform > 0 ? (uniform < 1 ? (double)uniform : 1 - 0x1p-24) * total : 0, before;
+    int32_t first = find_block(row->count, block, blocks, target, &before);
+    int32_t end = row->count - first < block ? row->count : first + block;
+    if (fills) fill_weights(row, maximum, first, end);
+    int32_t token = pick_within(row->scratch, first, end, target, before);
+    if (token >= 0) return token;
+    if (fills) fill_weights(row, maximum, 0, first);
+    while (first > 0 && !(row->scratch[first - 1] > 0)) first--;
+    return first - 1;
 }
 
 // Copies the values whose keys reach `least`, in the order of their ids, to where they are cheap to look at again.
@@ -205,17 +239,19 @@ static int32_t sample_row(swiftlet_sample_row row, sample_scratch *scratch) {
         row.count = few;
         gathered = true;
     }
-    fill_weights(&row, maximum);
+    bool cuts = by_rank || row.top_p < 1;
+    if (cuts) fill_weights(&row, maximum, 0, row.count);
     if (by_rank && row.top_k < row.count)
         apply_cut(&row, false, find_cut(scratch, &row, false, bound, row.top_k, 0));
     int32_t block = swiftlet_ceil_div(swiftlet_ceil_div(row.count, SAMPLE_BLOCKS), 16) * 16;
     if (block < SMALLEST_BLOCK) block = SMALLEST_BLOCK;
-    double total = sum_blocks(row.scratch, row.count, block, scratch->blocks);
+    double total = cuts ? sum_blocks(row.scratch, row.count, block, scratch->blocks)
+                        : sum_weights(&row, maximum, block, scratch->blocks);
     if (row.top_p < 1) {
         cut_by_mass(&row, total, !gathered, scratch, &gathered);
         total = sum_blocks(row.scratch, row.count, block, scratch->blocks);
     }
-    int32_t token = pick(row.scratch, row.count, block, scratch->blocks, total, row.uniform);
+    int32_t token = pick(&row, !cuts, maximum, block, scratch->blocks, total);
     return gathered && token >= 0 ? scratch->ids[token] : token;
 }
 

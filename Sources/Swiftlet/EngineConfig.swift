@@ -74,9 +74,10 @@ public struct EngineConfig: Sendable, Hashable {
     public var enableMixedBatches: Bool
     /// A file that gets a Chrome trace of every step. Default: none.
     public var traceFile: String?
-    /// Threads that compute, the engine's own included. Default: the cores this process may use.
+    /// Threads that compute, the engine's own included. Default: the cores this process may use, each counted once
+    /// however many hardware threads it has.
     public var threads: Int?
-    /// Bind threads to cores. Default off.
+    /// Bind each thread to a core when they take all cores of this process. Default on. (The engine's own stays free.)
     public var pinThreads: Bool
     /// `avx512bf16`, `avx512vnni`, `avx512`, `avx2vnni`, `avx2`, `neonbf16`, `neondot`, `neon` or `portable`. Default: the best this machine has.
     public var cpuLevel: String?
@@ -97,7 +98,7 @@ public struct EngineConfig: Sendable, Hashable {
         maxSequences: Int = 256, maxBatchedTokens: Int? = nil, blockSize: Int = 64,
         kvCache: KVCacheSize = .automatic, enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,
         enableMixedBatches: Bool = true, traceFile: String? = nil, threads: Int? = nil,
-        pinThreads: Bool = false, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
+        pinThreads: Bool = true, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
         maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20, useGenerationConfig: Bool = true
     ) {
         self.dtype = dtype

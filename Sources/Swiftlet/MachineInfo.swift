@@ -36,7 +36,7 @@ public struct MachineInfo: Sendable, Hashable {
         onlineProcessors = Platform.onlineProcessorCount()
         affinity = Platform.affinity()
         processorQuota = groups.processorQuota()
-        usableProcessors = Platform.processorCount(cgroups: groups)
+        usableProcessors = Platform.coreCount(cgroups: groups)
         kernelLevels = CPUBackend.supportedLevelNames
         totalMemory = Platform.totalMemory()
         memoryLimit = groups.memoryLimit()

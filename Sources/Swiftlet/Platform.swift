@@ -79,19 +79,14 @@ package enum Platform {
 
     // MARK: Processors and memory
 
-    /// Processors that this process may run on: the affinity mask, and no more than the cgroup's time quota pays for.
-    package static func processorCount(
-        status: String = "/proc/self/status", cgroups: ControlGroups = ControlGroups()
+    /// Cores that this process may use: those of the affinity mask, and no more than the cgroup's time quota pays for.
+    package static func coreCount(
+        status: String = "/proc/self/status", system: String = "/sys/devices/system",
+        cgroups: ControlGroups = ControlGroups()
     ) -> Int {
-        var count = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-        #if os(Linux)
-            // "Cpus_allowed:	f,ffffffff": the affinity mask in hexadecimal.
-            let mask = Self.field("Cpus_allowed:", of: status)?.unicodeScalars ?? String.UnicodeScalarView()
-            let bits = mask.reduce(0) { $0 + (Int(String($1), radix: 16)?.nonzeroBitCount ?? 0) }
-            if bits > 0 { count = bits }
-        #endif
-        if let quota = cgroups.processorQuota() { count = min(count, max(1, Int(quota.rounded(.up)))) }
-        return count
+        let count = cores(status: status, system: system).count
+        guard let quota = cgroups.processorQuota() else { return count }
+        return min(count, max(1, Int(quota.rounded(.up))))
     }
 
     /// What follows `label` on its line of a file of /proc.

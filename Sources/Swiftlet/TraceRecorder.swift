@@ -49,15 +49,18 @@ package final class TraceRecorder {
         var event: UInt8
     }
 
-    private static let capacity = 1 << 16
+    /// Little enough to stay in the L2 cache.
+    private static let capacity = 1 << 13
     private let file: OutputFile
     private let spool: SpoolFile
     private let origin = (ticks: swiftlet_ticks(), nanoseconds: Platform.monotonicNanoseconds())
     private let records = UnsafeMutableBufferPointer<Record>.allocate(capacity: TraceRecorder.capacity)
     private var count = 0
     private var counters = [Int](repeating: -1, count: TraceEvent.allCases.count)  // by event
+    /// Private, so that its accesses need no check at run time.
+    private var newest: UInt64 = 0
     /// The end of the newest span.
-    package private(set) var last: UInt64 = 0
+    package var last: UInt64 { newest }
 
     private let logger: Logger
     private let path: String
@@ -82,17 +85,17 @@ package final class TraceRecorder {
     /// The next span begins now.
     @discardableResult
     package func mark() -> UInt64 {
-        last = swiftlet_ticks()
-        return last
+        newest = swiftlet_ticks()
+        return newest
     }
 
     /// What ran since the span before this one ended: within a step nothing else runs between operations.
-    package func record(_ event: TraceEvent, rows: Int) { record(event, from: last, rows: rows) }
+    package func record(_ event: TraceEvent, rows: Int) { record(event, from: newest, rows: rows) }
 
     /// Something that began at `start` and ends now.
     package func record(_ event: TraceEvent, from start: UInt64, rows: Int) {
-        last = swiftlet_ticks()
-        append(Record(start: start, end: last, value: Int32(truncatingIfNeeded: rows), event: event.rawValue))
+        newest = swiftlet_ticks()
+        append(Record(start: start, end: newest, value: Int32(truncatingIfNeeded: rows), event: event.rawValue))
     }
 
     /// The counters after a step; each is recorded when it changes.
@@ -108,7 +111,7 @@ package final class TraceRecorder {
     private func count(_ event: TraceEvent, _ value: Int) {
         guard counters[Int(event.rawValue)] != value else { return }
         counters[Int(event.rawValue)] = value
-        append(Record(start: last, end: last, value: Int32(truncatingIfNeeded: value), event: event.rawValue))
+        append(Record(start: newest, end: newest, value: Int32(truncatingIfNeeded: value), event: event.rawValue))
     }
 
     private func append(_ record: Record) {

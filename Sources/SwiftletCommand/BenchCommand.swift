@@ -72,12 +72,12 @@ package struct BenchSession: Sendable {
     }
 
     /// Writes the JSON file: what `members` writes, and what it was measured on.
-    package func write(summary: String, _ members: (inout JSONWriter) -> Void) throws {
+    package func write(summary: String, peakMemory: Int?, _ members: (inout JSONWriter) -> Void) throws {
         guard let output else { return }
         var json = JSONWriter()
         json.object { json in
             members(&json)
-            json.member("peak_memory_bytes", Platform.peakMemory())
+            json.member("peak_memory_bytes", peakMemory)
             json.key("seed")
             json.int(engine.seed ?? 0)
             json.member("engine", summary)

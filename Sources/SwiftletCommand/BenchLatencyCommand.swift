@@ -10,7 +10,8 @@ package struct BenchLatencyCommand: AsyncParsableCommand {
         abstract: "Measure how long one batch takes.",
         discussion: """
             Runs a batch of random prompts --num-iters-warmup times without and --num-iters times with the clock, \
-            and prints the mean and percentiles of the time from the first prompt's start to the last token.
+            and prints the mean and percentiles of the time from the first prompt's start to the last token, and the \
+            share of this machine's limit: see bench throughput.
             """)
 
     @Option(
@@ -66,16 +67,15 @@ package struct BenchLatencyCommand: AsyncParsableCommand {
             count: batchSize, inputLength: inputLength, outputLength: outputLength,
             vocabularySize: session.model.vocabularySize, seed: session.engine.seed ?? 0)
         let (warmUp, count) = (numItersWarmup, numIters)
-        let (runs, summary) = try await session.run(interrupts) { llm in
-            var runs: [BenchMeasurement] = []
-            for round in 0..<warmUp + count {
-                let run = try await BenchMeasurement.measure(workload.requests(round: round), on: llm)
-                if round >= warmUp { runs.append(run) }
+        let (series, summary) = try await session.run(interrupts) { llm in
+            for round in 0..<warmUp {
+                _ = try await BenchMeasurement.measure(workload.requests(round: round), on: llm)
             }
-            return runs
+            return try await BenchMeasurement.series(
+                workload, rounds: warmUp..<warmUp + count, on: llm, session.engine)
         }
-        let report = BenchLatencyReport(workload: workload, runs: runs)
-        try session.write(summary: summary) { report.writeMembers(to: &$0) }
-        try File.standardOutput.write(Array(report.text(peakMemory: Platform.peakMemory()).utf8))
+        let report = BenchLatencyReport(workload: workload, runs: series.runs, limit: series.limit)
+        try session.write(summary: summary, peakMemory: series.peakMemory) { report.writeMembers(to: &$0) }
+        try File.standardOutput.write(Array(report.text(peakMemory: series.peakMemory).utf8))
     }
 }

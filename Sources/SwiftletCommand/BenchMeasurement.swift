@@ -19,6 +19,8 @@ package struct BenchMeasurement: Sendable {
     package var preemptions = 0
     package var prefixCacheHits = 0
     package var steps = 0
+    /// What the machine could do around this run.
+    package var limits: MachineLimits?
 
     package init() {}
 

@@ -7,10 +7,12 @@ package import SwiftletJSON
 package struct BenchThroughputReport: Sendable {
     package let workload: BenchWorkload
     package let runs: [BenchMeasurement]
+    package let limit: BenchLimit
 
-    package init(workload: BenchWorkload, runs: [BenchMeasurement]) {
+    package init(workload: BenchWorkload, runs: [BenchMeasurement], limit: BenchLimit) {
         self.workload = workload
         self.runs = runs
+        self.limit = limit
     }
 
     private func summary(_ value: (BenchMeasurement) -> Double) -> Summary { Summary(runs.map(value)) }
@@ -32,6 +34,7 @@ package struct BenchThroughputReport: Sendable {
         text += Format.line("first token", Format.durations(firstTokens) + " (with the wait for a place)")
         text += Format.line("each token", Format.durations(betweenTokens))
         text += Format.decodeLine(decodeRates)
+        text += limit.text
         if let peakMemory { text += Format.line("peak memory", Format.bytes(peakMemory)) }
         text += Format.line("preemptions", Format.count(total(\.preemptions)))
         text += Format.line("prefix hits", Format.count(total(\.prefixCacheHits), "token"))
@@ -62,6 +65,7 @@ package struct BenchThroughputReport: Sendable {
         json.member("time_to_first_token_seconds", firstTokens)
         json.member("time_per_output_token_seconds", betweenTokens)
         json.member("decode_tokens_per_second", decodeRates.median)
+        limit.writeMember(to: &json)
         json.member("preemptions", total(\.preemptions))
         json.member("prefix_cache_hit_tokens", total(\.prefixCacheHits))
         json.member("steps", total(\.steps))
@@ -82,10 +86,12 @@ package struct BenchLatencyReport: Sendable {
 
     package let workload: BenchWorkload
     package let runs: [BenchMeasurement]
+    package let limit: BenchLimit
 
-    package init(workload: BenchWorkload, runs: [BenchMeasurement]) {
+    package init(workload: BenchWorkload, runs: [BenchMeasurement], limit: BenchLimit) {
         self.workload = workload
         self.runs = runs
+        self.limit = limit
     }
 
     private var latencies: Summary { Summary(runs.map(\.seconds)) }
@@ -106,6 +112,7 @@ package struct BenchLatencyReport: Sendable {
         text += Format.line("first token", Format.durations(firstTokens))
         text += Format.line("each token", Format.durations(betweenTokens))
         text += Format.decodeLine(decodeRates)
+        text += limit.text
         if let peakMemory { text += Format.line("peak memory", Format.bytes(peakMemory)) }
         return text
     }
@@ -125,6 +132,7 @@ package struct BenchLatencyReport: Sendable {
         json.member("time_to_first_token_seconds", firstTokens)
         json.member("time_per_output_token_seconds", betweenTokens)
         json.member("decode_tokens_per_second", decodeRates.median)
+        limit.writeMember(to: &json)
     }
 }
 

@@ -13,6 +13,11 @@ package struct BenchThroughputCommand: AsyncParsableCommand {
             The dataset random is --num-prompts prompts of random tokens; nano-vllm is the workload of \
             nano-vLLM's bench.py, with Python's random numbers (256 prompts: 142,827 tokens in, 133,966 out); \
             --seed draws others. Times include reading the prompts; a short request runs before the clock starts.
+
+            The limit is what no engine can pass that reads the prompts first and then gives every running request \
+            a token a step: each step takes the longer of its bytes over the memory's bandwidth (weights once, keys \
+            and values of each request once) and its multiplications and additions over the peak. Both are measured \
+            before and after each run, with the threads and kernels of the engine.
             """)
 
     @Option(help: ArgumentHelp("Requests to run (default: 256).", valueName: "count"))
@@ -74,21 +79,19 @@ package struct BenchThroughputCommand: AsyncParsableCommand {
         }
         let workload = try workload(session)
         let (repeats, prepared) = (repeats, session)
-        let (runs, summary) = try await session.run(interrupts) { llm in
+        let (series, summary) = try await session.run(interrupts) { llm in
             _ = try await BenchMeasurement.measure(workload.warmUp(rounds: repeats), on: llm)
-            var runs: [BenchMeasurement] = []
-            for round in 0..<repeats {
-                let run = try await BenchMeasurement.measure(workload.requests(round: round), on: llm)
-                runs.append(run)
+            var done = 0
+            return try await BenchMeasurement.series(workload, rounds: 0..<repeats, on: llm, prepared.engine) { run in
+                done += 1
                 if repeats > 1 {
-                    prepared.note("run \(round + 1) of \(repeats): \(Format.number(run.outputRate)) output tok/s")
+                    prepared.note("run \(done) of \(repeats): \(Format.number(run.outputRate)) output tok/s")
                 }
             }
-            return runs
         }
-        let report = BenchThroughputReport(workload: workload, runs: runs)
-        try session.write(summary: summary) { report.writeMembers(to: &$0) }
-        try File.standardOutput.write(Array(report.text(peakMemory: Platform.peakMemory()).utf8))
+        let report = BenchThroughputReport(workload: workload, runs: series.runs, limit: series.limit)
+        try session.write(summary: summary, peakMemory: series.peakMemory) { report.writeMembers(to: &$0) }
+        try File.standardOutput.write(Array(report.text(peakMemory: series.peakMemory).utf8))
     }
 
     /// The requests, with lengths that nobody chose made to fit the model.

@@ -68,6 +68,11 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Threads that compute (default: the cores of this process).", valueName: "count"))
     package var threads: Int?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Bind each thread to a core of its own, if there are as many threads as this process has cores.")
+    package var pinThreads = true
+
     @Option(help: "Kernels to use (default: the best for this machine).")
     package var cpuLevel: CPULevel?
 
@@ -115,6 +120,7 @@ package struct EngineOptions: ParsableArguments {
         config.useGenerationConfig = generationConfig == .auto
         config.maxLogprobs = maxLogprobs ?? config.maxLogprobs
         config.threads = threads
+        config.pinThreads = pinThreads
         config.cpuLevel = cpuLevel?.rawValue
         config.maxQueuedRequests = maxQueuedRequests
         return config

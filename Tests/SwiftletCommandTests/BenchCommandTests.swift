@@ -25,20 +25,20 @@ struct BenchCommandTests {
         let folder = try TemporaryFolder()
         try folder.write("an older result, longer than nothing", "out.json")
         let result = try await RunningCommand.run(
-            words("bench throughput --num-prompts 6 --input-len 80 --output-len 9 --repeats 3 --block-size 16")
+            words("bench throughput --num-prompts 6 --input-len 80 --output-len 100 --repeats 3 --block-size 16")
                 + ["--json", folder.path + "/out.json"] + dummy(folder))
         #expect(result.code == 0, "\(result.errors)")
-        #expect(result.output.contains("random, 6 requests: 480 tokens in, 54 out"))
+        #expect(result.output.contains("random, 6 requests: 480 tokens in, 600 out"))
         #expect(result.output.contains("median of 3"))
         #expect(result.errors.contains("run 3 of 3"))
         let root = try json(folder, "out.json")
-        #expect(root["num_requests"]?.int == 6 && root["total_num_tokens"]?.int == 534)
+        #expect(root["num_requests"]?.int == 6 && root["total_num_tokens"]?.int == 1080)
         #expect(root["runs"]?.count == 3 && root["preemptions"]?.int == 0)
         #expect(root["prefix_cache_hit_tokens"]?.int == 0)
         #expect(root["seed"]?.int == 0)
         let (elapsed, rate) = (root["elapsed_time"]?.double ?? 0, root["output_tokens_per_second"]?.double ?? 0)
         // Medians of the same three runs belong to the same run.
-        #expect(elapsed > 0 && abs(rate * elapsed - 54) < 1e-6)
+        #expect(elapsed > 0 && abs(rate * elapsed - 600) < 1e-6)
         for name in ["time_to_first_token_seconds", "time_per_output_token_seconds"] {
             let times = try #require(root[name])
             let values = ["min", "median", "p99", "max"].map { times[$0]?.double ?? -1 }
@@ -66,10 +66,10 @@ struct BenchCommandTests {
     func latency() async throws {
         let folder = try TemporaryFolder()
         let result = try await RunningCommand.run(
-            words("bench latency --batch-size 3 --input-len 20 --output-len 5 --num-iters-warmup 1 --num-iters 4")
+            words("bench latency --batch-size 3 --input-len 20 --output-len 200 --num-iters-warmup 1 --num-iters 4")
                 + ["--quiet", "--output-json", folder.path + "/out.json"] + dummy(folder))
         #expect(result.code == 0 && !result.errors.contains("model"), "\(result.errors)")
-        #expect(result.output.contains("batch of 3, each 20 tokens in, 5 out"))
+        #expect(result.output.contains("batch of 3, each 20 tokens in, 200 out"))
         #expect(result.output.contains("while all requests generate"))
         #expect(result.output.contains("of 4 iterations") && result.output.contains("\n  99 %"))
         let root = try json(folder, "out.json")

@@ -1,6 +1,7 @@
 // What measurements rest on: Python's random numbers, nano-vLLM's workload, percentiles, lengths that fit.
 
 import ArgumentParser
+import CSwiftletKernels
 import Swiftlet
 import SwiftletCommand
 import SwiftletJSON
@@ -71,6 +72,37 @@ struct BenchTests {
         }
         let warmUp = workload.warmUp(rounds: 3)
         #expect(warmUp.count == 1 && warmUp[0].params?.maxTokens == 3)
+    }
+
+    @Test("The share of the limit is the median over runs, each held against its own limits")
+    func limit() throws {
+        let workload = BenchWorkload.random(
+            count: 2, inputLength: 8, outputLength: 5, vocabularySize: 30, seed: 1)
+        let info = ModelLoader.demoModel
+        let model = ModelWork(try info.config(), dtype: SWIFTLET_BFLOAT16)
+        let lengths = Array(repeating: RunWork.Lengths(prompt: 8, output: 5), count: 2)
+        let work = RunWork(lengths, of: model, places: 4)
+        let machine = MachineLimits(memory: 4e9, cache: 1e12, peak: 1e9)
+        let best = work.seconds(on: machine)
+        let runs = [2.0, 4, 5].map { factor in
+            var run = BenchMeasurement()
+            run.seconds = factor * best
+            run.outputTokens = 10
+            run.decodeRate = (work.decodeRate(on: machine) ?? 0) / factor
+            run.limits = machine
+            return run
+        }
+        let setup = BenchSetup(maxSequences: 4, instruction: "vfma")
+        let limit = BenchLimit(workload, runs, model, setup)
+        #expect(limit.text.contains("output tok/s, of which 25 %") && limit.text.contains("in decodes, of which 25 %"))
+        #expect(limit.text.contains("machine        4.00 GB/s from memory, 1.00 GFLOP/s (vfma)"))
+        var json = JSONWriter()
+        json.object { limit.writeMember(to: &$0) }
+        let members = try JSONDocument(parsing: json.bytes).root["limit"]
+        #expect(members?["share"]?.double == 0.25 && members?["decode_share"]?.double == 0.25)
+        #expect(members?["memory_bytes_per_second"]?.double == 4e9 && members?["instruction"]?.string == "vfma")
+        // Nothing was measured: nothing is claimed.
+        #expect(BenchLimit(workload, [BenchMeasurement()], model, setup).text.isEmpty)
     }
 
     // MARK: - Numbers

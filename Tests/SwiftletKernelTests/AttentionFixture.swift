@@ -135,7 +135,7 @@ final class PagedRun {
 
     init(_ shape: AttentionCase, threads: Int32 = 1, contents: PoolContents = .zero, shuffle: UInt64 = 0) {
         self.shape = shape
-        cpu = swiftlet_cpu_create(shape.level, threads, false)!
+        cpu = swiftlet_cpu_create(shape.level, threads, nil)!
         projections = shape.lengths.indices.map { shape.projections(of: $0) }
         rope = shape.rope()
         norms = [shape.norm(0), shape.norm(1)]

@@ -51,9 +51,16 @@ final class Pool {
     let cpu: OpaquePointer
 
     init(_ level: swiftlet_level, threads: Int = 1) {
-        guard let cpu = swiftlet_cpu_create(level, Int32(threads), false) else {
+        guard let cpu = swiftlet_cpu_create(level, Int32(threads), nil) else {
             preconditionFailure("no pool of \(threads) threads for \(name(of: level))")
         }
+        self.cpu = cpu
+    }
+
+    /// Threads of these memory nodes, bound to no core; nil when there are no such nodes.
+    init?(_ level: swiftlet_level, nodes: [Int32]) {
+        let places = nodes.map { swiftlet_place(core: -1, node: $0) }
+        guard let cpu = swiftlet_cpu_create(level, Int32(places.count), places) else { return nil }
         self.cpu = cpu
     }
 

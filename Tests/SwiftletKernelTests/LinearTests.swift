@@ -210,7 +210,7 @@ extension Kernels {
         @Test(
             arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue],
             formats)
-        func noBitDependsOnGroupingOrThreads(dtype: UInt32, format: UInt32) {
+        func noBitDependsOnGroupingThreadsOrNodes(dtype: UInt32, format: UInt32) throws {
             let (dtype, format) = (swiftlet_dtype(rawValue: dtype), swiftlet_weights(rawValue: format))
             var problems = (100..<116 as Range<UInt64>).map { randomProblem($0, dtype, format) }
             problems.append(
@@ -220,11 +220,15 @@ extension Kernels {
             var random = SeededRandom(9)
             for level in supportedLevels {
                 let pools = [1, 2, 3].map { Pool(level, threads: $0) }
+                let nodes = try #require(Pool(level, nodes: [2, 0, 0]))
                 for problem in problems {
                     let whole = problem.run(pools[0], groups: [0..<problem.tokens]).bytes
                     let single = problem.run(pools[1], groups: (0..<problem.tokens).map { $0..<$0 + 1 }).bytes
                     let mixed = problem.run(pools[2], groups: randomGroups(problem.tokens, &random)).bytes
-                    #expect(whole == single && whole == mixed, "\(name(of: level)), \(problem.rows)x\(problem.columns)")
+                    let placed = problem.run(nodes, groups: [0..<problem.tokens]).bytes
+                    #expect(
+                        whole == single && whole == mixed && whole == placed,
+                        "\(name(of: level)), \(problem.rows)x\(problem.columns)")
                 }
             }
         }

@@ -93,8 +93,10 @@ extension Kernels {
         }
 
         /// The tensors of a model in one call, some of them large enough for several items, one from a mapped file.
-        @Test(arguments: [1, 3]) func allTensorsAtOnceArePackedAsOneByOne(threads: Int) throws {
-            let pool = Pool(SWIFTLET_LEVEL_PORTABLE, threads: threads)
+        /// Threads are given by their memory nodes.
+        @Test(arguments: [[0], [0, 0, 0], [0, 1], [2, 0, 1, 1]] as [[Int32]])
+        func allTensorsAtOnceArePackedAsOneByOne(nodes: [Int32]) throws {
+            let pool = try #require(Pool(SWIFTLET_LEVEL_PORTABLE, nodes: nodes))
             var random = SeededRandom(11)
             let columns = 1030  // two bytes each: about 1,000 rows an item
             let plain = [1, 1000, 2500, 30, 0, 77].map { rows in (0..<rows * columns).map { _ in random.bits() } }

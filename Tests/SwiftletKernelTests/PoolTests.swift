@@ -3,6 +3,12 @@
 import CSwiftletKernels
 import Testing
 
+#if canImport(Musl)
+    import Musl
+#elseif canImport(Glibc)
+    import Glibc
+#endif
+
 extension Kernels {
     @Suite struct PoolTests {
         @Test func levelsHaveNamesAndThePortableOneIsAlwaysThere() {
@@ -13,8 +19,8 @@ extension Kernels {
                 ])
             #expect(swiftlet_level_supported(SWIFTLET_LEVEL_PORTABLE))
             #expect(!swiftlet_level_supported(swiftlet_level(rawValue: 99)))
-            #expect(swiftlet_cpu_create(swiftlet_level(rawValue: 99), 1, false) == nil)
-            #expect(swiftlet_cpu_create(SWIFTLET_LEVEL_PORTABLE, 0, false) == nil)
+            #expect(swiftlet_cpu_create(swiftlet_level(rawValue: 99), 1, nil) == nil)
+            #expect(swiftlet_cpu_create(SWIFTLET_LEVEL_PORTABLE, 0, nil) == nil)
         }
 
         /// Counts how often each item ran and whether thread numbers stay in range.
@@ -70,12 +76,75 @@ extension Kernels {
             }
         }
 
-        @Test func pinnedPoolsWork() {
-            let cpu = swiftlet_cpu_create(SWIFTLET_LEVEL_PORTABLE, 2, true)
-            #expect(cpu != nil)
-            swiftlet_cpu_destroy(cpu)
+        /// Threads of several nodes, all on this machine's cores; node numbers need not be in order or all in use.
+        static let placements: [[Int32]] = [
+            [0, 0], [0, 1], [1, 0], [0, 1, 1], [0, 2], [0, 1, 2, 3], [0, 0, 0, 15],
+        ]
+
+        @Test(arguments: placements) func everyItemRunsExactlyOnceOnAnyNodes(nodes: [Int32]) throws {
+            let pool = try #require(Pool(SWIFTLET_LEVEL_PORTABLE, nodes: nodes))
+            var random = SeededRandom(2)
+            for round in 0..<500 {
+                let items = round % 50 == 0 ? 20_000 : random.int(0...40)
+                let (counts, strays) = runCounted(pool, items: items, threads: nodes.count)
+                #expect(counts.allSatisfy { $0 == 1 } && strays == 0)
+            }
+        }
+
+        @Test func placesThatCannotBeAreRefused() {
+            for node: Int32 in [-1, 16] { #expect(Pool(SWIFTLET_LEVEL_PORTABLE, nodes: [0, node]) == nil) }
+        }
+
+        @Test func threadsAreBoundToCores() throws {
+            // A core that is not there is a hint that can't be followed.
+            for core: Int32 in [0, 1, 9999, -1] {
+                let places = [swiftlet_place(core: -1, node: 0), swiftlet_place(core: core, node: 0)]
+                let cpu = try #require(swiftlet_cpu_create(SWIFTLET_LEVEL_PORTABLE, 2, places))
+                swiftlet_cpu_destroy(cpu)
+            }
             swiftlet_cpu_destroy(nil)
         }
+
+        @Test(arguments: placements) func providingMemoryChangesNoByteOfIt(nodes: [Int32]) throws {
+            let pool = try #require(Pool(SWIFTLET_LEVEL_PORTABLE, nodes: nodes))
+            let bytes = (5 << 20) + 4096
+            let memory = try (0..<3).map { _ in
+                let start = try #require(swiftlet_allocate(bytes))
+                return UnsafeMutableRawBufferPointer(start: start, count: bytes)
+            }
+            var areas = memory.map(\.baseAddress)
+            for area in memory { for at in stride(from: 0, to: bytes, by: 997) { area[at] = UInt8(at & 255) } }
+            swiftlet_provide(pool.cpu, &areas, 3, 1 << 20, bytes)
+            swiftlet_provide(pool.cpu, &areas, 3, bytes, bytes)
+            for area in memory {
+                let isKept = (0..<bytes).allSatisfy { at in
+                    let wanted: UInt8 = at % 997 == 0 ? UInt8(at & 255) : 0
+                    return area[at] == wanted
+                }
+                #expect(isKept)
+                swiftlet_release(area.baseAddress, bytes)
+            }
+        }
+
+        #if os(Linux)
+            /// Resident pages of an allocation.
+            private func resident(_ memory: UnsafeMutableRawPointer, _ bytes: Int) -> Int {
+                var pages = [UInt8](repeating: 0, count: (bytes + 4095) / 4096)
+                return mincore(memory, bytes, &pages) == 0 ? pages.count { $0 & 1 == 1 } : -1
+            }
+
+            @Test func providedMemoryIsThereBeforeItIsUsed() throws {
+                let pool = Pool(SWIFTLET_LEVEL_PORTABLE, threads: 2)
+                let bytes = 64 << 20
+                let memory = try #require(swiftlet_allocate(bytes))
+                defer { swiftlet_release(memory, bytes) }
+                #expect(resident(memory, bytes) == 0)
+                var areas: [UnsafeMutableRawPointer?] = [memory]
+                swiftlet_provide(pool.cpu, &areas, 1, 8 << 20, 40 << 20)
+                #expect(resident(memory + (8 << 20), 32 << 20) == 8192)
+                #expect(resident(memory + (48 << 20), 16 << 20) == 0)
+            }
+        #endif
 
         @Test func memoryIsZeroed() throws {
             for bytes in [1, 4096, 3 << 20] {

@@ -212,7 +212,7 @@ import Testing
         try LoaderFixtures.withDirectory { root in
             let write = { (text: String, path: String) in try LoaderFixtures.write(text + "\n", root + path) }
             try write("MemTotal: 64 kB\nMemAvailable:   8000 kB", "/meminfo")
-            try write("Cpus_allowed:\tf,ffffffff", "/status")
+            try write("Cpus_allowed:\tf,ffffffff\nCpus_allowed_list:\t0-35", "/status")
             // Version 2: the limit of the group above is the tighter one.
             try write("0::/outer/inner", "/self")
             try write("max", "/v2/outer/inner/memory.max")
@@ -240,14 +240,14 @@ import Testing
                 #expect(Platform.availableMemory(memoryInformation: root + "/meminfo", cgroups: none) == 8_192_000)
                 #expect(Platform.availableMemory(memoryInformation: root + "/meminfo", cgroups: unified) == 600_000)
                 #expect(Platform.availableMemory(memoryInformation: root + "/none", cgroups: none) == nil)
-                #expect(Platform.processorCount(status: root + "/status", cgroups: none) == 36)
-                #expect(Platform.processorCount(status: root + "/status", cgroups: unified) == 2)
+                #expect(Platform.coreCount(status: root + "/status", system: root, cgroups: none) == 36)
+                #expect(Platform.coreCount(status: root + "/status", system: root, cgroups: unified) == 2)
             #endif
         }
     }
 
     @Test func thisMachineHasProcessorsAndMemory() throws {
-        #expect(Platform.processorCount() >= 1)
+        #expect(Platform.coreCount() >= 1)
         #expect(try #require(Platform.availableMemory()) > 1 << 20)
     }
 }

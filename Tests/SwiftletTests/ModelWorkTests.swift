@@ -98,6 +98,40 @@ struct ModelWorkTests {
         }
     }
 
+    @Test("A run is its prompts, then a step for each token that is left, with as many sequences as have a place")
+    func run() throws {
+        let work = ModelWork(try model(window: 3), dtype: SWIFTLET_BFLOAT16)
+        let limits = MachineLimits(memory: 1e3, cache: 1, peak: 3e3)
+        func seconds(_ contexts: [Int]) -> Double { limits.seconds(for: work.decode(contexts: contexts)) }
+        let requests: [RunWork.Lengths] = [
+            .init(prompt: 4, output: 3), .init(prompt: 2, output: 1), .init(prompt: 9, output: 2),
+        ]
+        let prompts = limits.seconds(
+            for: work.step(
+                [.init(rows: 4, context: 4), .init(rows: 2, context: 2), .init(rows: 9, context: 9)], logitRows: 3))
+        let together = RunWork(requests, of: work, places: 3)
+        #expect(together.seconds(on: limits) == prompts + (seconds([5, 10]) + seconds([6])))
+        let oneByOne = RunWork(requests, of: work, places: 1)
+        #expect(oneByOne.seconds(on: limits) == prompts + (seconds([5]) + seconds([6]) + seconds([10])))
+        // One of them never generates beside the others.
+        #expect(together.decodeRate(on: limits) == nil && oneByOne.decodeRate(on: limits) == nil)
+        let equal = Array(repeating: RunWork.Lengths(prompt: 10, output: 5), count: 2)
+        #expect(RunWork(equal, of: work, places: 2).decodeRate(on: limits) == 2 / seconds([13, 13]))
+        #expect(RunWork(equal, of: work, places: 1).decodeRate(on: limits) == nil)
+    }
+
+    @Test("A probe looks at the machine around runs and leaves its own memory out")
+    func probe() throws {
+        let folder = DummyModel.folder(DummyModel.qwen3)
+        let probe = try RunProbe(folder.path, config: EngineConfig(threads: 1, loadFormat: .dummy))
+        #expect(probe.peakMemory == nil)
+        for _ in 0..<2 {
+            let limits = try probe.limits()
+            #expect(limits.memory > 0 && limits.cache > 0 && limits.peak > 0)
+        }
+        #expect(try #require(probe.peakMemory) > 0 && !probe.instruction.isEmpty)
+    }
+
     @Test("Norms, rope and sampling move activations")
     func rest() throws {
         let work = ModelWork(try model(), dtype: SWIFTLET_BFLOAT16)

@@ -11,8 +11,8 @@ int main(int argc, char **argv) {
     for (int id = 0; strcmp(swiftlet_level_name((swiftlet_level)id), "unknown") != 0; id++) {
         if (!swiftlet_level_supported((swiftlet_level)id)) continue;
         best = swiftlet_level_name((swiftlet_level)id);
-        check_level level = {best, swiftlet_cpu_create((swiftlet_level)id, 1, false),
-                             swiftlet_cpu_create((swiftlet_level)id, 3, false)};
+        check_level level = {best, swiftlet_cpu_create((swiftlet_level)id, 1, NULL),
+                             swiftlet_cpu_create((swiftlet_level)id, 3, NULL)};
         if (level.one == NULL || level.three == NULL) abort();
         int count = check_count, failures = check_failures;
         check_linear(&level);

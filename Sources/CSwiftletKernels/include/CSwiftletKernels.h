@@ -50,11 +50,21 @@ const char *swiftlet_level_name(swiftlet_level level);
 
 typedef struct swiftlet_cpu swiftlet_cpu;
 
+/// Memory nodes that a pool tells apart.
+enum { SWIFTLET_MAX_NODES = 16 };
+
+/// Where a thread runs: the core it is bound to (-1: none) and the memory node that is near to it, 0 and up.
+typedef struct {
+    int32_t core;
+    int32_t node;
+} swiftlet_place;
+
 /// Starts `threads - 1` workers (the caller is the other one). NULL when the level is not supported here or a
 /// thread can't be started. Workers spin for a while after each operation, then park in the kernel; with more
-/// threads than cores they park at once. `pin` binds each worker to one of the process's cores (the caller is left
-/// alone: threads it starts would inherit its mask).
-swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, bool pin);
+/// threads than cores they park at once. `places` [threads] says where each runs, the caller's first; NULL leaves that
+/// to the system. Workers are bound to their cores (the caller is left alone: threads it starts would inherit its
+/// mask), and weights are packed by threads of the node that will multiply with them.
+swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, const swiftlet_place *places);
 void swiftlet_cpu_destroy(swiftlet_cpu *cpu);
 
 /// Runs `task(context, item)` for every item in 0..<items, handed out dynamically; returns when all are done.
@@ -81,6 +91,9 @@ static inline uint64_t swiftlet_ticks(void) {
 /// Zeroed pages straight from the kernel, huge ones where it can; NULL when there is no memory.
 void *swiftlet_allocate(size_t bytes);
 void swiftlet_release(void *memory, size_t bytes);
+/// Makes the kernel provide bytes first..<end of each of these allocations now, with all threads, spread over all
+/// nodes: the first to use a page pays for it otherwise, while the others wait. Contents stay.
+void swiftlet_provide(swiftlet_cpu *cpu, void *const *areas, int32_t count, size_t first, size_t end);
 
 // --- Packed matrices -----------------------------------------------------------------------------------
 
@@ -140,11 +153,11 @@ typedef struct {
     bool mapped;
 } swiftlet_pack;
 
-/// Packs all of them, in parallel over all their rows; tensors without rows or columns are dropped from the list.
-void swiftlet_pack_all(swiftlet_cpu *cpu, swiftlet_pack *packs, int32_t count);
+/// Packs all of them, in parallel over all their rows. False when there is no memory for the list of the work.
+bool swiftlet_pack_all(swiftlet_cpu *cpu, const swiftlet_pack *packs, int32_t count);
 
 /// Packs one tensor that is not mapped.
-void swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
+bool swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
                         int32_t rows, const void *source, swiftlet_source type, size_t source_stride);
 
 /// Four-bit integers as checkpoints hold them: eight to a 32-bit word, of neighbouring rows or of neighbouring columns.

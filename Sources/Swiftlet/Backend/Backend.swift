@@ -61,6 +61,8 @@ package protocol Backend: AnyObject, SendableMetatype {
     func makeVector(from tensors: [Checkpoint.Tensor]) throws(LLMError) -> Vector
     func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer
     func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) throws(LLMError) -> Cache
+    /// Backs the first `blockCount` blocks of all these caches with memory, before they are written.
+    func provide(_ caches: [Cache], blockCount: Int)
 
     // Forward. `rows` counts the rows in use.
     func embed(_ batch: Batch, _ table: Matrix, into x: Buffer)
@@ -91,4 +93,5 @@ package protocol Backend: AnyObject, SendableMetatype {
 
 extension Backend {
     package func finishLoading() {}
+    package func provide(_ caches: [Cache], blockCount: Int) {}
 }

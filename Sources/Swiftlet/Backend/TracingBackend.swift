@@ -53,6 +53,8 @@ package final class TracingBackend<Base: Backend>: Backend {
             blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim)
     }
 
+    package func provide(_ caches: [Cache], blockCount: Int) { base.provide(caches, blockCount: blockCount) }
+
     // MARK: - Forward
 
     package func embed(_ batch: Batch, _ table: Matrix, into x: Buffer) {

@@ -16,6 +16,8 @@ package final class Batch {
     package private(set) var sequenceCount = 0
     /// Rows whose logits are wanted.
     package private(set) var logitRowCount = 0
+    /// All block numbers in the tables are below it.
+    package private(set) var blockLimit = 0
 
     package var ids: UnsafeMutablePointer<Int32> { storage }  // [tokens]
     package var logitRows: UnsafeMutablePointer<Int32> { storage + maxTokens }  // [logitRows], row numbers, ascending
@@ -40,6 +42,7 @@ package final class Batch {
     package func fill(_ sequences: [SequenceState]) {
         tokenCount = 0
         logitRowCount = 0
+        blockLimit = 0
         sequenceCount = sequences.count
         queryOffsets[0] = 0
         for (index, sequence) in sequences.enumerated() {
@@ -61,7 +64,10 @@ package final class Batch {
             queryOffsets[index + 1] = Int32(tokenCount)
             contextLengths[index] = Int32(end)
             let table = blockTables + index * maxBlocksPerSequence
-            for (place, block) in sequence.blockTable.enumerated() { table[place] = block }
+            for (place, block) in sequence.blockTable.enumerated() {
+                table[place] = block
+                blockLimit = max(blockLimit, Int(block) + 1)
+            }
         }
     }
 

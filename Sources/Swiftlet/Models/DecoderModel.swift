@@ -71,6 +71,7 @@ package final class DecoderModel<B: Backend> {
     /// Runs the batch through all layers: writes its KV, leaves its hidden states in the workspace.
     package func forward(_ batch: Batch) {
         let (b, w, rows, epsilon) = (backend, workspace, batch.tokenCount, config.rmsNormEpsilon)
+        b.provide(caches, blockCount: batch.blockLimit)
         b.embed(batch, weights.embedding, into: w.x)
         for index in weights.layers.indices {
             let (layer, cache) = (weights.layers[index], caches[index])

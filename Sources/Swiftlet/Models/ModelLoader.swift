@@ -59,7 +59,7 @@ package struct ModelLoader: Sendable {
         let tokenizerBeside = try Deferred { () throws(LLMError) in try loadTokenizer(files) }
 
         let cpu = try CPUBackend(
-            level: config.cpuLevel, threads: config.threads ?? Platform.processorCount(), isPinned: config.pinThreads,
+            level: config.cpuLevel, threads: config.threads ?? Platform.coreCount(), isPinned: config.pinThreads,
             dtype: dtype, kvCacheType: config.kvCacheType)
         let backend = wrap(cpu)
         let source: WeightLoader<B>.Source =
@@ -110,6 +110,8 @@ package struct ModelLoader: Sendable {
                     blockCount: blockCount, blockSize: config.blockSize, keyValueHeads: modelConfig.keyValueHeadCount,
                     headDim: modelConfig.headDimension))
         }
+        // The first prompt pays for no memory; later ones pay as they come.
+        backend.provide(caches, blockCount: min(blockCount, (511 + config.blockSize) / config.blockSize))
         let scheduler = Scheduler(
             blocks: BlockManager(
                 blockCount: blockCount, blockSize: config.blockSize, isPrefixCacheEnabled: config.enablePrefixCaching),

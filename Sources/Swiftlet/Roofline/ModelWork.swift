@@ -68,6 +68,8 @@ package struct ModelWork: Sendable {
     package let config: ModelConfig
     private let dtype: swiftlet_dtype
     private let quantization: WeightQuantization
+    /// How far layers look back, and how many of them do.
+    private let windows: [(window: Int?, layers: Int)]
     /// Of one token's keys and values in one layer.
     let bytesPerCachedToken: Int
     /// Of an activation that a product reads.
@@ -80,6 +82,7 @@ package struct ModelWork: Sendable {
         self.config = config
         self.dtype = dtype
         self.quantization = quantization
+        windows = Dictionary(grouping: config.slidingWindows) { $0 }.map { ($0.key, $0.value.count) }
         bytesPerCachedToken = kvCacheType.bytesPerToken(config, dtype)
         bytesPerActivation = dtype == SWIFTLET_BFLOAT16 ? 2 : 4
     }
@@ -157,9 +160,14 @@ package struct ModelWork: Sendable {
         let rows = sequences.reduce(0) { $0 + $1.rows }
         var work = weights(tokens: rows, logitRows: logitRows)
         for sequence in sequences {
-            for window in config.slidingWindows { work += attention(sequence, window: window) }
+            for (window, layers) in windows { work += attention(sequence, window: window) * layers }
         }
         return work
+    }
+
+    /// A step that gives each of these sequences a token.
+    package func decode(contexts: [Int]) -> OperationWork {
+        step(contexts.map { Sequence(rows: 1, context: $0) }, logitRows: contexts.count)
     }
 
     /// The weights' part of a step.

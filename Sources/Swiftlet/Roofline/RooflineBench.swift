@@ -55,7 +55,7 @@ package final class RooflineBench {
                 config: shape, engine: engine, dtype: dtype, maxModelLength: maxContext, maxBatchedTokens: Self.maxRows)
         )
         backend = try CPUBackend(
-            level: engine.cpuLevel, threads: engine.threads ?? Platform.processorCount(),
+            level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(),
             isPinned: engine.pinThreads, dtype: dtype, kvCacheType: engine.kvCacheType)
         weights = try WeightLoader(
             config: shape, backend: backend,

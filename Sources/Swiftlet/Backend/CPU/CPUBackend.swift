@@ -19,6 +19,8 @@ package final class CPUBackend: Backend {
     private var pendingLoads: [(tensor: Checkpoint.Tensor, matrix: CPUMatrix, pack: swiftlet_pack)] = []
     private let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
 
+    /// - Parameter isPinned: Bind each thread to a core, if they take all cores of this process. (With fewer, two
+    ///   engines would be bound to the same ones.)
     /// - Throws: `invalidConfiguration` when the level is unknown or not supported by this machine.
     package init(
         level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype,
@@ -28,7 +30,9 @@ package final class CPUBackend: Backend {
         threadCount = threads
         self.dtype = dtype
         self.kvCacheType = kvCacheType
-        guard let cpu = swiftlet_cpu_create(level, Int32(threads), isPinned) else {
+        let cores = isPinned ? Platform.cores() : []
+        let places = cores.map { swiftlet_place(core: Int32($0.processor), node: Int32($0.node)) }
+        guard let cpu = swiftlet_cpu_create(level, Int32(threads), places.count == threads ? places : nil) else {
             throw LLMError(.outOfMemory, "\(threads) threads can't be started; use fewer (--threads)")
         }
         self.cpu = cpu
@@ -116,17 +120,18 @@ package final class CPUBackend: Backend {
     }
 
     /// Packs everything at once: then no thread waits at the end of a tensor.
-    package func finishLoading() {
-        withExtendedLifetime(pendingLoads) {
+    package func finishLoading() throws(LLMError) {
+        let isDone = withExtendedLifetime(pendingLoads) {
             // The tensors keep their files mapped, so their bytes stay where they are.
-            var packs = pendingLoads.map { load in
+            let packs = pendingLoads.map { load in
                 var pack = load.pack
                 pack.source = load.tensor.withBytes { $0.baseAddress }
                 return pack
             }
-            swiftlet_pack_all(cpu, &packs, Int32(packs.count))
+            return swiftlet_pack_all(cpu, packs, Int32(packs.count))
         }
         pendingLoads = []
+        guard isDone else { throw LLMError(.outOfMemory, "no memory is left to load weights with") }
     }
 
     package func fillRandom(_ matrix: CPUMatrix, seed: UInt64, scale: Float) {
@@ -157,6 +162,17 @@ package final class CPUBackend: Backend {
         try CPUCache(
             blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype,
             format: kvCacheType.format)
+    }
+
+    package func provide(_ caches: [CPUCache], blockCount: Int) {
+        guard let cache = caches.first, cache.providedBlocks < blockCount else { return }
+        let provided = cache.providedBlocks * cache.blockBytes
+        let end = min((blockCount * cache.blockBytes + CPUPages.hugePage - 1) & -CPUPages.hugePage, cache.byteCount)
+        withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: caches.count) { memory in
+            for (index, cache) in caches.enumerated() { memory.initializeElement(at: index, to: cache.memory) }
+            swiftlet_provide(cpu, memory.baseAddress, Int32(caches.count), provided, end)
+        }
+        for cache in caches { cache.providedBlocks = end / cache.blockBytes }
     }
 
     // MARK: - Forward

@@ -6,6 +6,8 @@ package import CSwiftletKernels
 
 /// Zeroed pages.
 package final class CPUPages {
+    static let hugePage = 2 << 20
+
     package let memory: UnsafeMutableRawPointer
     package let byteCount: Int
 
@@ -85,6 +87,9 @@ package final class CPUBuffer {
 
 package final class CPUCache {
     package let value: swiftlet_kv_layer
+    let blockBytes: Int
+    /// Blocks below it have memory behind them.
+    var providedBlocks = 0
     private let pages: CPUPages
 
     init(
@@ -93,8 +98,8 @@ package final class CPUCache {
     ) throws(LLMError) {
         var layer = Self.layer(
             blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype, format: format)
-        pages = try CPUPages(
-            byteCount: blockCount * swiftlet_kv_block_bytes(&layer), for: "the KV cache of one layer")
+        blockBytes = swiftlet_kv_block_bytes(&layer)
+        pages = try CPUPages(byteCount: blockCount * blockBytes, for: "the KV cache of one layer")
         layer.base = pages.memory.assumingMemoryBound(to: UInt32.self)
         value = layer
     }
@@ -116,4 +121,6 @@ package final class CPUCache {
             base: nil, block_size: Int32(blockSize), kv_heads: Int32(keyValueHeads), head_dim: Int32(headDim),
             dtype: dtype, format: format)
     }
+    var memory: UnsafeMutableRawPointer { pages.memory }
+    var byteCount: Int { pages.byteCount }
 }
