@@ -35,6 +35,8 @@ struct CharacterClass: Sendable {
     static let unicodeWord = CharacterClass(
         enclosedLetters + [0x200C...0x200D], categories: UnicodeCategories.wordCharacters)
     static let hexadecimal = CharacterClass([0x30...0x39, 0x41...0x46, 0x61...0x66])
+    /// What `\R` takes beside CR LF.
+    static let lineEnds = CharacterClass([0x0A...0x0D, 0x85...0x85, 0x2028...0x2029])
     static let notNewline = CharacterClass([0x0A...0x0A], isNegated: true)
     static let any = CharacterClass([], isNegated: true)
 

@@ -104,6 +104,10 @@ package struct RegexMatcher {
             case .look:
                 isMatching = (run(counter, at: position) != nil) == (instruction.b == 0)
                 counter = Int(instruction.a)
+            case .lookBehind:
+                let behind = place(Int(instruction.c), before: position).flatMap { run(counter, at: $0) }
+                isMatching = (behind != nil) == (instruction.b == 0)
+                counter = Int(instruction.a)
             case .atomic:
                 if let end = run(counter, at: position) { position = end } else { isMatching = false }
                 counter = Int(instruction.a)
@@ -120,6 +124,16 @@ package struct RegexMatcher {
                 guard backtrack(to: base, &counter, &position) else { return nil }
             }
         }
+    }
+
+    /// The place so many scalars before another; nil when the text begins sooner.
+    private func place(_ count: Int, before position: Int) -> Int? {
+        var position = position
+        for _ in 0..<count {
+            if position == 0 { return nil }
+            position -= UTF8Cursor.scalarBefore(position, in: text).length
+        }
+        return position
     }
 
     /// Takes up the latest choice; false when there is none left above `base`.
