@@ -199,8 +199,16 @@ package struct RegexMatcher {
         let set = program.sets[index]
         guard set.isFlat else { return program.classes[index].contains(value) ? length : 0 }
         var isMember = set.categories != 0 && UnicodeCategories.isMember(value, of: set.categories)
-        for range in set.firstRange..<set.firstRange + set.rangeCount where !isMember {
-            isMember = program.ranges[Int(range)].contains(value)
+        if !isMember && set.rangeCount > 0 {
+            // The last range that begins at the scalar or before it.
+            var range = Int(set.firstRange)
+            var count = Int(set.rangeCount)
+            while count > 1 {
+                let half = count / 2
+                if program.ranges[range + half].lowerBound <= value { range += half }
+                count -= half
+            }
+            isMember = program.ranges[range].contains(value)
         }
         return isMember != set.isNegated ? length : 0
     }

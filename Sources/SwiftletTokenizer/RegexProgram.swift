@@ -100,7 +100,15 @@ struct RegexProgram: Sendable {
     }
 
     private mutating func addSet(_ set: CharacterClass) -> Int32 {
-        let high = set.ranges.filter { $0.upperBound >= 0x80 }
+        // In order, so that the matcher can search them by halves.
+        let high = set.ranges.filter { $0.upperBound >= 0x80 }.sorted { $0.lowerBound < $1.lowerBound }
+            .reduce(into: [ClosedRange<UInt32>]()) { merged, range in
+                if let last = merged.last, range.lowerBound <= last.upperBound {
+                    merged[merged.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+                } else {
+                    merged.append(range)
+                }
+            }
         sets.append(
             FlatSet(
                 asciiLow: set.asciiBits.0, asciiHigh: set.asciiBits.1, categories: set.categories,

@@ -118,6 +118,8 @@ enum UnicodeCategories {
         }
     }
 
+    /// The number of the category of what has none.
+    static let unassigned: UInt8 = 29
     static let letters: UInt32 = 0x1F
     static let marks: UInt32 = 0x7 << 5
     static let numbers: UInt32 = 0x7 << 8
