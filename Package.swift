@@ -65,7 +65,7 @@ let package = Package(
         .testTarget(
             name: "SwiftletCommandTests",
             dependencies: [
-                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletTestSupport",
+                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "SwiftletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

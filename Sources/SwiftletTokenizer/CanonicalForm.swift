@@ -66,6 +66,11 @@ package struct CanonicalForm: Sendable {
         return properties.canonicalCombiningClass.rawValue
     }
 
+    /// Calls `body` with every scalar that decomposes and the scalar that it then begins with, directly.
+    func forEachDecomposition(_ body: (_ scalar: UInt32, _ first: UInt32) -> Void) {
+        for (scalar, parts) in decompositions { body(scalar, parts.first) }
+    }
+
     /// Form C or form D of a text, or form KC or KD.
     package static func normalized(_ text: String, isComposing: Bool, isCompatible: Bool = false) -> String {
         let result = Array(text.utf8).withUnsafeBufferPointer {
@@ -106,11 +111,11 @@ package struct CanonicalForm: Sendable {
             let (value, length) = UTF8Cursor.scalar(in: text, at: position)
             if isComposing && value < 0x10000 {
                 if mayChange[Int(value >> 6)] >> UInt64(value & 63) & 1 == 1 { return false }
-                if let mappings, mappings.parts(of: value) != nil { return false }
+                if let mappings, mappings.changes(value) { return false }
             } else if isComposing {
                 // Beyond the first plane: emoji and the ideographs of planes 2 and 3 are stable, the rest is looked at.
                 let isStable = (0x1F000...0x1FAFF).contains(value) || (0x20000...0x2F7FF).contains(value)
-                if let mappings, mappings.parts(of: value) != nil { return false }
+                if let mappings, mappings.changes(value) { return false }
                 if !isStable { return false }
             } else {
                 return false

@@ -26,7 +26,8 @@ struct CharacterMap: Sendable {
             UInt32(bytes[place]) | UInt32(bytes[place + 1]) << 8 | UInt32(bytes[place + 2]) << 16
                 | UInt32(bytes[place + 3]) << 24
         }
-        guard bytes.count >= 4, case let size = Int(unit(at: 0)), size >= 4, size % 4 == 0, size <= bytes.count - 4 else {
+        guard bytes.count >= 4, case let size = Int(unit(at: 0)), size >= 4, size % 4 == 0, size <= bytes.count - 4
+        else {
             throw failure("has no trie that fits into it")
         }
         units = stride(from: 4, to: 4 + size, by: 4).map(unit)
@@ -50,9 +51,7 @@ struct CharacterMap: Sendable {
     }
 
     /// Replaces what the map has a text for: characters as readers see them if they are short, else scalar by scalar.
-    ///
-    /// - Parameter keepsStart: becomes false when what the text began with is replaced by nothing.
-    func apply(to text: Bytes, keepsStart: inout Bool) -> [UInt8] {
+    func apply(to text: Bytes) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(text.count)
         var position = 0
@@ -60,7 +59,6 @@ struct CharacterMap: Sendable {
             let (value, length) = UTF8Cursor.scalar(in: text, at: position)
             if CharacterMap.standsAlone(value, before: position + length, in: text) {
                 appendReplacement(of: text[position..<position + length], orScalarsTo: &result)
-                if position == 0 && result.isEmpty { keepsStart = false }
                 position += length
                 continue
             }
@@ -69,7 +67,6 @@ struct CharacterMap: Sendable {
             for character in String(decoding: text[position..<end], as: UTF8.self) {
                 let next = position + character.utf8.count
                 appendReplacement(of: text[position..<next], orScalarsTo: &result)
-                if position == 0 && result.isEmpty { keepsStart = false }
                 position = next
             }
         }

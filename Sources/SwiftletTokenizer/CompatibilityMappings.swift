@@ -3,7 +3,7 @@
 // Invariant: the parts of a scalar lie inside `pool`.
 
 struct CompatibilityMappings: Sendable {
-    static let shared = CompatibilityMappings()
+    static let shared = CompatibilityMappings(canonical: CanonicalForm.shared)
 
     private struct Parts {
         var start: UInt32
@@ -12,10 +12,12 @@ struct CompatibilityMappings: Sendable {
 
     private var parts: [UInt32: Parts] = [:]
     private var pool: [UInt32] = []
+    /// Scalars without a mapping that canonically begin with one that has one.
+    private var beginning: Set<UInt32> = []
     /// Bit n: scalar n of the first 65,536 has a mapping.
     private var isMapped = [UInt64](repeating: 0, count: 1024)
 
-    private init() {
+    private init(canonical: CanonicalForm) {
         var scalar: UInt32 = 0
         for entry in String(describing: CompatibilityData.entries).split(whereSeparator: { $0 == " " || $0 == "\n" }) {
             let fields = entry.split(separator: ",")
@@ -29,6 +31,9 @@ struct CompatibilityMappings: Sendable {
                 insert(targets, at: scalar)
             }
         }
+        canonical.forEachDecomposition { scalar, first in
+            if parts[first] != nil { beginning.insert(scalar) }
+        }
     }
 
     private mutating func insert(_ targets: [UInt32], at scalar: UInt32) {
@@ -36,6 +41,9 @@ struct CompatibilityMappings: Sendable {
         pool += targets
         if scalar < 0x10000 { isMapped[Int(scalar >> 6)] |= 1 << UInt64(scalar & 63) }
     }
+
+    /// Whether a scalar is another one in forms KC and KD, whatever form C makes of it.
+    func changes(_ value: UInt32) -> Bool { parts(of: value) != nil || beginning.contains(value) }
 
     /// What a scalar becomes; nil when it has no mapping of its own.
     func parts(of value: UInt32) -> ArraySlice<UInt32>? {

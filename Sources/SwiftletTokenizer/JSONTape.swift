@@ -85,7 +85,8 @@ struct JSONTape {
             position += 1
         }
         if position < end {
-            guard let power = Int(String(decoding: bytes[(position + 1)..<end], as: UTF8.self)), abs(power) < 10_000 else {
+            guard let power = Int(String(decoding: bytes[(position + 1)..<end], as: UTF8.self)), abs(power) < 10_000
+            else {
                 return nil
             }
             exponent += power

@@ -117,7 +117,7 @@ indirect enum Normalizer: Sendable {
             var result: [UInt8] = []
             text.withUnsafeBufferPointer { ByteAlphabet.append($0, to: &result) }
             return result
-        case .precompiled(let map): return text.withUnsafeBufferPointer { map.apply(to: $0, keepsStart: &keepsStart) }
+        case .precompiled(let map): return text.withUnsafeBufferPointer { map.apply(to: $0) }
         }
     }
 

@@ -105,6 +105,7 @@ package struct RegexMatcher {
                 isMatching = (run(counter, at: position) != nil) == (instruction.b == 0)
                 counter = Int(instruction.a)
             case .lookBehind:
+                budget -= Int(instruction.c)
                 let behind = place(Int(instruction.c), before: position).flatMap { run(counter, at: $0) }
                 isMatching = (behind != nil) == (instruction.b == 0)
                 counter = Int(instruction.a)

@@ -11,7 +11,11 @@ extension StreamDecoder {
         var text = states[index].token
         states[index].token = []
         if states[index].count > 0 {
-            if text.starts(with: prefix) { text.removeFirst(prefix.count) } else { text.insert(UInt8(ascii: " "), at: 0) }
+            if text.starts(with: prefix) {
+                text.removeFirst(prefix.count)
+            } else {
+                text.insert(UInt8(ascii: " "), at: 0)
+            }
         }
         states[index].count += 1
         if cleansUp {
