@@ -55,3 +55,15 @@ static void NAMED(store_panel)(const linear_work *work, const float *sums, int32
             NAMED(store_plain)(work, sums + 64 * t, (size_t)(first + t), panel);
     }
 }
+
+/// Asks for the lines that the outputs of one panel will be stored to, while there is still work to do.
+INLINE void NAMED(fetch_outputs)(const linear_work *work, int32_t first, int32_t count, int32_t panel) {
+    bool gated = work->epilogue == SWIFTLET_GATED_SILU;
+    size_t element = gated || work->epilogue == SWIFTLET_STORE ? sizeof(ELEMENT) : sizeof(float);
+    size_t outputs = gated ? 32 : 64;
+    for (int32_t t = first; t < first + count; t++) {
+        size_t at = (size_t)t * work->out_stride + (size_t)panel * outputs;
+        const char *line = (const char *)work->out + at * element;
+        for (size_t byte = 0; byte < outputs * element; byte += 64) __builtin_prefetch(line + byte, 1, 3);
+    }
+}
