@@ -65,7 +65,8 @@ let package = Package(
         .testTarget(
             name: "SwiftletCommandTests",
             dependencies: [
-                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "CSwiftletKernels", "SwiftletTestSupport",
+                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels",
+                "SwiftletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

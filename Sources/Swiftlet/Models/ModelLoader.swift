@@ -170,21 +170,18 @@ package struct ModelLoader: Sendable {
     }
 
     func loadTokenizer(_ files: ModelFiles) throws(LLMError) -> Tokenizer? {
+        if let path = tokenizerPath { return try TokenizerFiles.load(path) }
+        guard let json = try files.data("tokenizer.json", limit: ModelFiles.Limits.tokenizer) else {
+            if let message = TokenizerFiles.foreignFormat(in: files.name) {
+                throw LLMError(.invalidModel, message + ", or give another with --tokenizer")
+            }
+            logger.warning("\(files.name) has no tokenizer.json: prompts must be token ids, and outputs have no text")
+            return nil
+        }
         do {
-            if let path = tokenizerPath {
-                let isFile = Platform.kind(of: path) == .regular
-                return try Tokenizer(contentsOf: isFile ? path : path + "/tokenizer.json")
-            }
-            guard let json = try files.data("tokenizer.json", limit: ModelFiles.Limits.tokenizer) else {
-                logger.warning(
-                    "\(files.name) has no tokenizer.json: prompts must be token ids, and outputs have no text")
-                return nil
-            }
             return try Tokenizer(json: json)
-        } catch let error as LLMError {
-            throw error
         } catch {
-            throw LLMError(.invalidModel, "tokenizer of \(tokenizerPath ?? files.name): \(error)")
+            throw LLMError(.invalidModel, "tokenizer of \(files.name): \(error)")
         }
     }
 
