@@ -104,7 +104,7 @@ package struct GenerateCommand: AsyncParsableCommand {
     }
 
     /// All of standard input as one prompt.
-    private static func promptFromStandardInput() throws(LLMError) -> String {
+    static func promptFromStandardInput() throws(LLMError) -> String {
         let limit = 16 << 20
         var text: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)

@@ -77,6 +77,7 @@ extension Renderer {
         guard spec.kind == nil || spec.kind == "s" else {
             throw .type("Unknown format code '\(spec.kind ?? "s")' for object of type 'str'")
         }
+        if let grouping = spec.grouping { throw .type("Cannot specify '\(grouping)' with 's'.") }
         if spec.alignment == "=" && spec.fill != "0" {
             throw .type("'=' alignment not allowed in string format specifier")
         }

@@ -127,7 +127,7 @@ extension Renderer {
             bytes += "\(view.kind.typeName)(".utf8
             try append((0..<view.count).map { view.value(at: $0) }, "[", "])", to: &bytes)
         case .namespace(let namespace):
-            bytes += "<TemplateNamespace ".utf8
+            bytes += "<Namespace ".utf8
             try append(namespace.attributes, to: &bytes)
             bytes.append(UInt8(ascii: ">"))
         case .loop(let loop): bytes += "<LoopContext \(loop.index0 + 1)/\(try loop.length())>".utf8

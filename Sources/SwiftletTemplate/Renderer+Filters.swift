@@ -105,15 +105,17 @@ extension Renderer {
 
     /// Jinja's `int`: what Python's `int` takes, else what `float` takes, else the default.
     private func integer(_ value: Value, default standard: Value, base: Value?) throws(TemplateError) -> Value {
-        let radix = try base.integer("int", default: 10)
         switch value {
         case .int, .wide: return value
         case .bool(let flag): return .int(flag ? 1 : 0)
         case .float(let number): return integer(truncating: number) ?? standard
         case .undefined(let undefined): throw undefined.error
         case .string(let text):
-            guard radix == 0 || (2...36).contains(radix) else { return standard }
-            if let integer = NumberText.integer(text, radix: radix) { return integer }
+            // A base that is none leaves what Python's float reads.
+            let radix = base == nil ? 10 : base?.integer ?? 1
+            if radix == 0 || (2...36).contains(radix), let integer = NumberText.integer(text, radix: radix) {
+                return integer
+            }
             if let number = NumberText.float(text), let integer = integer(truncating: number) { return integer }
             return standard
         default: return standard

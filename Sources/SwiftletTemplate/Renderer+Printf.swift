@@ -29,7 +29,7 @@ extension Renderer {
         var values: Values
         switch value {
         case .tuple(let elements): values = Values(list: elements.values, isTuple: true)
-        case .dict, .list, .range, .view: values = Values(list: [value], map: value, isTuple: false)
+        case .dict, .list, .range, .undefined: values = Values(list: [value], map: value, isTuple: false)
         default: values = Values(list: [value], isTuple: false)
         }
         let scalars = Array(format.scalars)

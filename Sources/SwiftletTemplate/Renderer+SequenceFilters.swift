@@ -18,8 +18,8 @@ extension Renderer {
         case .sum: return try sum(value, arguments)
         case .reverse: return try reversed(value)
         case .groupby: return try grouped(value, arguments)
-        case .batch: return try batched(value, arguments)
-        case .slice: return try sliced(value, arguments)
+        case .batch: return batched(value, arguments)
+        case .slice: return sliced(value, arguments)
         default: return nil
         }
     }
@@ -100,8 +100,10 @@ extension Renderer {
         return .iterator(
             ValueIterator(typeName) { [unowned self] () throws(TemplateError) in
                 if source == nil {
-                    let isSkipped = skipsFalse && !(try isTrue(value))
-                    source = isSkipped ? ValueIterator("iterator", over: []) : try iterator(over: value)
+                    // None and the like have nothing to select from, which is no error.
+                    let isTrue = try isTrue(value)
+                    source =
+                        isTrue || !skipsFalse ? try iterator(over: value) : ValueIterator("iterator", over: [])
                 }
                 while let element = try source?.next() {
                     try charge()
@@ -122,7 +124,6 @@ extension Renderer {
         let isByAttribute = filter == .selectattr || filter == .rejectattr
         let keeps = filter == .select || filter == .selectattr
         var isChecked = false
-        // None and the like have nothing to select from, which is no error.
         return lazily("generator", over: value, skipsFalse: true) { [unowned self] (element) throws(TemplateError) in
             if !isChecked, isByAttribute, arguments.positional.isEmpty {
                 throw .type("Missing parameter for attribute name")
@@ -163,46 +164,59 @@ extension Renderer {
         }
     }
 
-    private func batched(_ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Value {
-        let count = try arguments[0].integer("batch", default: 0)
-        let filler = arguments[1].flatMap { $0.isNone ? nil : $0 }
-        var batches: [Value] = []
-        var batch: [Value] = []
-        for element in try elements(of: value) {
-            if batch.count == count {
-                batches.append(try list(batch))
-                batch = []
-            }
-            batch.append(element)
-        }
-        if !batch.isEmpty {
-            if let filler, batch.count < count {
-                try charge(bytes: count.multipliedReportingOverflow(by: 16).overflow ? .max : count * 16)
-                batch += [Value](repeating: filler, count: count - batch.count)
-            }
-            batches.append(try list(batch))
-        }
-        return .iterator(ValueIterator("generator", over: batches))
+    /// A generator that makes all of its elements when the first one is asked for.
+    private func generated(_ make: @escaping () throws(TemplateError) -> [Value]) -> Value {
+        var made: ValueIterator?
+        return .iterator(
+            ValueIterator("generator") { () throws(TemplateError) in
+                if made == nil { made = ValueIterator("generator", over: try make()) }
+                return try made?.next()
+            })
     }
 
-    private func sliced(_ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Value {
-        let count = try arguments[0].integer("slice", default: 1)
+    private func batched(_ value: Value, _ arguments: [Value?]) -> Value {
+        let count = arguments[0] ?? .none
         let filler = arguments[1].flatMap { $0.isNone ? nil : $0 }
-        let values = try elements(of: value)
-        if count == 0 { throw .type("integer division or modulo by zero") }
-        guard count > 0 else { return .iterator(ValueIterator("generator", over: [])) }
-        try charge(bytes: count.multipliedReportingOverflow(by: 48).overflow ? .max : count * 48)
-        let (size, extra) = values.count.quotientAndRemainder(dividingBy: count)
-        var slices: [Value] = []
-        var start = 0
-        for index in 0..<count {
-            let end = start + size + (index < extra ? 1 : 0)
-            var slice = Array(values[start..<end])
-            if let filler, index >= extra { slice.append(filler) }
-            slices.append(try list(slice))
-            start = end
+        return generated { [unowned self] () throws(TemplateError) in
+            var batches: [Value] = []
+            var batch: [Value] = []
+            for element in try elements(of: value) {
+                if try areEqual(.int(batch.count), count) {
+                    batches.append(try list(batch))
+                    batch = []
+                }
+                batch.append(element)
+            }
+            if batch.isEmpty { return batches }
+            if let filler, try isLess(.int(batch.count), count) {
+                let missing = try count.requiredInteger("batch") - batch.count
+                try charge(bytes: missing.multipliedReportingOverflow(by: 16).overflow ? .max : missing * 16)
+                batch += [Value](repeating: filler, count: missing)
+            }
+            return batches + [try list(batch)]
         }
-        return .iterator(ValueIterator("generator", over: slices))
+    }
+
+    private func sliced(_ value: Value, _ arguments: [Value?]) -> Value {
+        let filler = arguments[1].flatMap { $0.isNone ? nil : $0 }
+        return generated { [unowned self] () throws(TemplateError) in
+            let values = try elements(of: value)
+            let count = try arguments[0].integer("slice", default: 1)
+            if count == 0 { throw .type("integer division or modulo by zero") }
+            guard count > 0 else { return [] }
+            try charge(bytes: count.multipliedReportingOverflow(by: 48).overflow ? .max : count * 48)
+            let (size, extra) = values.count.quotientAndRemainder(dividingBy: count)
+            var slices: [Value] = []
+            var start = 0
+            for index in 0..<count {
+                let end = start + size + (index < extra ? 1 : 0)
+                var slice = Array(values[start..<end])
+                if let filler, index >= extra { slice.append(filler) }
+                slices.append(try list(slice))
+                start = end
+            }
+            return slices
+        }
     }
 
     // MARK: Elements
@@ -262,7 +276,7 @@ extension Renderer {
         }
         let keys = (by == "key" ? map.keys : map.values).map { folded($0, isCaseSensitive) }
         let pairs = zip(map.keys, map.values).map { tuple([$0, $1]) }
-        return try list(try sorted(pairs, by: keys, reversed: try isTrue(arguments[2] ?? .none)))
+        return try list(try sorted(pairs, by: keys, reversed: try arguments[2].integer("sorted", default: 0) != 0))
     }
 
     private func sort(_ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Value {
@@ -276,7 +290,7 @@ extension Renderer {
             for path in paths { key.append(folded(try follow(path, from: value), isCaseSensitive)) }
             keys.append(.list(Elements(key)))
         }
-        return try list(try sorted(values, by: keys, reversed: try isTrue(arguments[0] ?? .none)))
+        return try list(try sorted(values, by: keys, reversed: try arguments[0].integer("sorted", default: 0) != 0))
     }
 
     private func extreme(_ filter: FilterName, _ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Value {

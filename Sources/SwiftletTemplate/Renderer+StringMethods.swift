@@ -16,7 +16,7 @@ extension Renderer {
         case .split, .rsplit: return try split(text, fromRight: method == .rsplit, arguments)
         case .splitlines:
             let keeps = try arguments.bound("splitlines", "keepends", required: 0)[0]
-            return try texts(text.lines(keepingEnds: try isTrue(keeps ?? .none)))
+            return try texts(text.lines(keepingEnds: try keeps.integer("splitlines", default: 0) != 0))
         case .format: return .string(try format(text, arguments))
         case .formatMap:
             let value = try arguments.positional("format_map", 1, 1)[0]

@@ -24,7 +24,7 @@ extension Renderer {
             return .string(try padded(try softText(value), width: width, with: " ", .center))
         case .replace: return .string(try replaced(value, arguments))
         case .indent: return .string(try indented(value, arguments))
-        case .truncate: return .string(try truncated(value, arguments))
+        case .truncate: return try truncated(value, arguments)
         case .wordcount: return .int(StringPredicate.wordCount(try softText(value)))
         case .wordwrap: return .string(try wrapped(value, arguments))
         case .striptags: return .string(try strippedOfTags(try charged(try string(of: value))))
@@ -114,22 +114,20 @@ extension Renderer {
         return result
     }
 
-    private func truncated(_ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Text {
+    private func truncated(_ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Value {
         let length = try arguments[0].integer("truncate", default: 255)
         let killsWords = try isTrue(arguments[1] ?? .none)
         let end = try arguments[2].optionalText("truncate") ?? "..."
         let leeway = try arguments[3].flatMap { $0.isNone ? nil : $0 }.integer("truncate", default: 5)
         guard length >= end.count else { throw .type("expected length >= \(end.count), got \(length)") }
         guard leeway >= 0 else { throw .type("expected leeway >= 0, got \(leeway)") }
+        let (room, overflow) = length.addingReportingOverflow(leeway)
+        // Whatever has a length and is short enough stays as it is.
+        let count = try self.length(of: value)
+        if overflow || count <= room { return value }
         let text = try value.requiredText("truncate")
-        let count = text.count
-        if count <= length.addingReportingOverflow(leeway).partialValue
-            || length.addingReportingOverflow(leeway).overflow
-        {
-            return text
-        }
         let head = text.slice(0..<min(count, length - end.count))
-        return (killsWords ? head : head.splitFromRight(" ", limit: 1)[0]) + end
+        return .string((killsWords ? head : head.splitFromRight(" ", limit: 1)[0]) + end)
     }
 
     private func wrapped(_ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Text {
