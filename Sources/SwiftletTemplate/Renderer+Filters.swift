@@ -122,7 +122,7 @@ extension Renderer {
         }
     }
 
-    private func integer(truncating number: Double) -> Value? {
+    func integer(truncating number: Double) -> Value? {
         guard number.isFinite else { return nil }
         if let integer = Int(exactly: number.rounded(.towardZero)) { return .int(integer) }
         return .wide(Text(NumberFormat.fixed(number.rounded(.towardZero), digits: 0)))

@@ -163,10 +163,10 @@ extension Renderer {
             var integer = value
             if case .undefined(let undefined) = value { throw undefined.error }
             if case .float(let number) = value, spec.kind == "d" {
-                guard let whole = Int(exactly: number.rounded(.towardZero)) else {
-                    throw .type("cannot convert float to integer")
+                guard let whole = self.integer(truncating: number) else {
+                    throw .type("cannot convert float infinity or NaN to integer")
                 }
-                integer = .int(whole)
+                integer = whole
             }
             guard integer.integer != nil || integer.typeName == "int" else {
                 throw .type("%\(kind) format: a real number is required, not \(value.typeName)")

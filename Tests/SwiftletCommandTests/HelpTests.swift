@@ -8,7 +8,7 @@ import Testing
 struct HelpTests {
     static let commands = [
         "swiftlet", "swiftlet generate", "swiftlet info", "swiftlet bench", "swiftlet bench throughput",
-        "swiftlet bench latency", "swiftlet bench roofline", "swiftlet bench ablation",
+        "swiftlet bench latency", "swiftlet bench roofline", "swiftlet bench ablation", "swiftlet template",
     ]
 
     @Test("The help is the snapshot", arguments: commands)
