@@ -10,6 +10,9 @@ struct CallArguments {
 
     var isEmpty: Bool { positional.isEmpty && keywords.isEmpty }
 
+    /// All values, whatever they are for.
+    var values: [Value] { positional + keywords.map(\.value) }
+
     func requireNoKeywords(_ function: String) throws(TemplateError) {
         if !keywords.isEmpty { throw .type("\(function) takes no keyword arguments") }
     }

@@ -127,6 +127,7 @@ struct PrettyPrinter {
     }
 
     private func representation(of value: Value) throws(TemplateError) -> Text {
+        try renderer.charge()
         switch value {
         case .dict(let map):
             try renderer.enterNested()

@@ -21,6 +21,11 @@ final class Function {
 
     init(_ kind: Kind) { self.kind = kind }
 
+    var depth: Int {
+        if case .method(let receiver, _) = kind { return receiver.depth + 1 }
+        return 0
+    }
+
     var typeName: String {
         switch kind {
         case .global(.dict): "TemplateDict"
@@ -147,8 +152,13 @@ extension Renderer {
         case .cycler:
             try arguments.requireNoKeywords("Cycler()")
             guard !arguments.positional.isEmpty else { throw .type("at least one item has to be provided") }
-            return .cycler(Cycler(arguments.positional))
-        case .joiner: return .joiner(Joiner(try arguments.bound("Joiner", "sep", required: 0)[0] ?? .string(", ")))
+            let cycler = Cycler(arguments.positional)
+            try charge(elements: cycler.items.count, depth: cycler.depth)
+            return .cycler(cycler)
+        case .joiner:
+            let separator = try arguments.bound("Joiner", "sep", required: 0)[0] ?? .string(", ")
+            try charge(elements: 1, depth: separator.depth + 1)
+            return .joiner(Joiner(separator))
         case .raiseException:
             let message = try arguments.bound("raise_exception", "message")[0]
             throw TemplateError(.raised, try string(of: message ?? Value.none).string)

@@ -169,7 +169,9 @@ extension Renderer {
         }
         if let known, known.isAttribute(of: value) {
             if known.changes(value) { return unsafe(name, of: value) }
-            return member(known, of: value) ?? .function(Function(.method(value, known)))
+            if let member = member(known, of: value) { return member }
+            try charge(elements: 1, depth: value.depth + 1)
+            return .function(Function(.method(value, known)))
         }
         let isInternal = name.hasPrefix("__") && name.hasSuffix("__") && name.bytes.count > 4
         return isInternal ? unsafe(name, of: value) : nil

@@ -3,7 +3,7 @@
 
 extension Renderer {
     func map(_ value: Value, _ arguments: CallArguments) throws(TemplateError) -> Value {
-        lazily("generator", over: value) { [unowned self] (element) throws(TemplateError) in
+        try lazily(over: value, keeping: arguments.values) { [unowned self] (element) throws(TemplateError) in
             if arguments.positional.isEmpty, let attribute = arguments.keywords.first(where: { $0.name == "attribute" })
             {
                 let standard = arguments.keywords.first { $0.name == "default" }
@@ -29,26 +29,35 @@ extension Renderer {
         throw .type("No test named \(PythonText.scalar(name) ?? name.typeName).")
     }
 
+    /// A generator that keeps some values. Generators over generators nest, both when they run and when they are let
+    /// go of.
+    private func generator(
+        keeping values: [Value], _ step: @escaping ValueIterator.Step
+    ) throws(TemplateError) -> Value {
+        let depth = values.reduce(0) { max($0, $1.depth) }
+        try charge(elements: values.count, depth: depth + 1)
+        return .iterator(
+            ValueIterator("generator", depth: depth) { [unowned self] () throws(TemplateError) in try nested(step) })
+    }
+
     /// The elements of a value after a step each; nil leaves one out. Nothing is done before the first is asked for.
     private func lazily(
-        _ typeName: String, over value: Value, skipsFalse: Bool = false,
+        over value: Value, keeping kept: [Value] = [], skipsFalse: Bool = false,
         _ step: @escaping (Value) throws(TemplateError) -> Value?
-    ) -> Value {
+    ) throws(TemplateError) -> Value {
         var source: ValueIterator?
-        return .iterator(
-            ValueIterator(typeName) { [unowned self] () throws(TemplateError) in
-                if source == nil {
-                    // None and the like have nothing to select from, which is no error.
-                    let isTrue = try isTrue(value)
-                    source =
-                        isTrue || !skipsFalse ? try iterator(over: value) : ValueIterator("iterator", over: [])
-                }
-                while let element = try source?.next() {
-                    try charge()
-                    if let result = try nested({ () throws(TemplateError) in try step(element) }) { return result }
-                }
-                return nil
-            })
+        return try generator(keeping: kept + [value]) { [unowned self] () throws(TemplateError) in
+            if source == nil {
+                // None and the like have nothing to select from, which is no error.
+                let isTrue = try isTrue(value)
+                source = isTrue || !skipsFalse ? try iterator(over: value) : ValueIterator("iterator", over: [])
+            }
+            while let element = try source?.next() {
+                try charge()
+                if let result = try step(element) { return result }
+            }
+            return nil
+        }
     }
 
     func iterator(over value: Value) throws(TemplateError) -> ValueIterator {
@@ -62,7 +71,8 @@ extension Renderer {
         let isByAttribute = filter == .selectattr || filter == .rejectattr
         let keeps = filter == .select || filter == .selectattr
         var isChecked = false
-        return lazily("generator", over: value, skipsFalse: true) { [unowned self] (element) throws(TemplateError) in
+        return try lazily(over: value, keeping: arguments.values, skipsFalse: true) {
+            [unowned self] (element) throws(TemplateError) in
             if !isChecked, isByAttribute, arguments.positional.isEmpty {
                 throw .type("Missing parameter for attribute name")
             }
@@ -96,26 +106,28 @@ extension Renderer {
         let isCaseSensitive = try isTrue(arguments[0] ?? .none)
         let path = path(arguments[1])
         var seen: Set<MapKey> = []
-        return lazily("generator", over: value) { [unowned self] (element) throws(TemplateError) in
+        return try lazily(over: value, keeping: arguments.compactMap { $0 }) {
+            [unowned self] (element) throws(TemplateError) in
             let key = folded(try follow(path, from: element), isCaseSensitive)
             return seen.insert(try MapKey(key)).inserted ? element : nil
         }
     }
 
     /// A generator that makes all of its elements when the first one is asked for.
-    private func generated(_ make: @escaping () throws(TemplateError) -> [Value]) -> Value {
+    private func generated(
+        from values: [Value], _ make: @escaping () throws(TemplateError) -> [Value]
+    ) throws(TemplateError) -> Value {
         var made: ValueIterator?
-        return .iterator(
-            ValueIterator("generator") { () throws(TemplateError) in
-                if made == nil { made = ValueIterator("generator", over: try make()) }
-                return try made?.next()
-            })
+        return try generator(keeping: values) { () throws(TemplateError) in
+            if made == nil { made = ValueIterator("generator", over: try make()) }
+            return try made?.next()
+        }
     }
 
-    func batched(_ value: Value, _ arguments: [Value?]) -> Value {
+    func batched(_ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Value {
         let count = arguments[0] ?? .none
         let filler = arguments[1].flatMap { $0.isNone ? nil : $0 }
-        return generated { [unowned self] () throws(TemplateError) in
+        return try generated(from: [value] + arguments.compactMap { $0 }) { [unowned self] () throws(TemplateError) in
             var batches: [Value] = []
             var batch: [Value] = []
             for element in try elements(of: value) {
@@ -135,9 +147,9 @@ extension Renderer {
         }
     }
 
-    func sliced(_ value: Value, _ arguments: [Value?]) -> Value {
+    func sliced(_ value: Value, _ arguments: [Value?]) throws(TemplateError) -> Value {
         let filler = arguments[1].flatMap { $0.isNone ? nil : $0 }
-        return generated { [unowned self] () throws(TemplateError) in
+        return try generated(from: [value] + arguments.compactMap { $0 }) { [unowned self] () throws(TemplateError) in
             let values = try elements(of: value)
             let count = try arguments[0].integer("slice", default: 1)
             if count == 0 { throw .type("integer division or modulo by zero") }

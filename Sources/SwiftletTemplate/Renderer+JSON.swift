@@ -37,6 +37,7 @@ extension Renderer {
     private func appendJSON(
         _ value: Value, _ style: JSONStyle, level: Int, to bytes: inout [UInt8]
     ) throws(TemplateError) {
+        try charge()
         let start = bytes.count
         switch value {
         case .none: bytes += "null".utf8

@@ -12,6 +12,8 @@ final class LoopContext {
     private(set) var previous = Value.missing
     private(set) var index0 = -1
     let depth0: Int
+    /// How deep the values that it keeps nest.
+    var nesting = 1
     var lastChanged: [Value]?
     /// Runs the body for other elements, in a recursive loop.
     let recursion: (index: Int, activation: Renderer.Activation)?
@@ -103,6 +105,8 @@ extension Renderer {
         var iteration = try self.iteration(over: iterable)
         if loop.test >= 0 { iteration = .lazy(filtered(iteration, index, definedIn: outer)) }
         let state = LoopContext(iteration, depth0: depth0, recursion: loop.isRecursive ? (index, outer) : nil)
+        state.nesting = iterable.depth + 1
+        try charge(elements: 0, depth: state.nesting)
         var isElse = true
         while let value = try state.next() {
             try charge()
@@ -181,6 +185,8 @@ extension Renderer {
             return arguments.positional[loop.index0 % arguments.positional.count]
         }
         if let last = loop.lastChanged, try areEqual(last, arguments.positional) { return .bool(false) }
+        for value in arguments.positional { loop.nesting = max(loop.nesting, value.depth + 1) }
+        try charge(elements: arguments.positional.count, depth: loop.nesting)
         loop.lastChanged = arguments.positional
         return .bool(true)
     }

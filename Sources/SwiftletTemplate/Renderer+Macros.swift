@@ -94,6 +94,7 @@ extension Renderer {
         if info.keywordsSlot >= 0 {
             let map = OrderedMap()
             for (name, value) in keywords { try map.set(.string(name), value) }
+            try charge(elements: map.count, depth: map.depth)
             activation.slots[Int(info.keywordsSlot)] = .dict(map)
         } else if let first = keywords.first {
             if keywords.contains(where: { $0.name == "caller" }) {
@@ -105,7 +106,9 @@ extension Renderer {
         }
         let rest = arguments.positional.dropFirst(info.parameters.count)
         if info.argumentsSlot >= 0 {
-            activation.slots[Int(info.argumentsSlot)] = .tuple(Elements(Array(rest)))
+            let elements = Elements(Array(rest))
+            try charge(elements: rest.count, depth: elements.depth)
+            activation.slots[Int(info.argumentsSlot)] = .tuple(elements)
         } else if !rest.isEmpty {
             throw .type("macro \(description()) takes not more than \(info.parameters.count) argument(s)")
         }

@@ -18,8 +18,8 @@ extension Renderer {
         case .sum: return try sum(value, arguments)
         case .reverse: return try reversed(value)
         case .groupby: return try grouped(value, arguments)
-        case .batch: return batched(value, arguments)
-        case .slice: return sliced(value, arguments)
+        case .batch: return try batched(value, arguments)
+        case .slice: return try sliced(value, arguments)
         default: return nil
         }
     }

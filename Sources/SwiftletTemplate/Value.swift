@@ -62,12 +62,18 @@ enum Value {
         }
     }
 
-    /// How deep containers in it nest.
+    /// How deep values in it nest; letting go of it takes that much stack.
     var depth: Int {
         switch self {
         case .list(let elements), .tuple(let elements): elements.depth
         case .dict(let map): map.depth
         case .view(let view): view.map.depth + 1
+        case .iterator(let iterator): iterator.depth
+        case .loop(let loop): loop.nesting
+        case .function(let function): function.depth
+        case .cycler(let cycler): cycler.depth
+        case .joiner(let joiner): joiner.separator.depth + 1
+        // Namespaces and macros are let go of one by one at the end, however they refer to each other.
         default: 0
         }
     }
@@ -182,9 +188,13 @@ final class Namespace {
 /// `cycler(…)`.
 final class Cycler {
     let items: [Value]
+    let depth: Int
     var position = 0
 
-    init(_ items: [Value]) { self.items = items }
+    init(_ items: [Value]) {
+        self.items = items
+        depth = items.reduce(0) { max($0, $1.depth) } + 1
+    }
 }
 
 /// `joiner(…)`.
@@ -200,16 +210,19 @@ final class ValueIterator {
     typealias Step = () throws(TemplateError) -> Value?
 
     let typeName: String
+    let depth: Int
     private var step: Step?
 
-    init(_ typeName: String, _ step: @escaping Step) {
+    /// - Parameter depth: how deep the values that the step keeps nest.
+    init(_ typeName: String, depth: Int = 0, _ step: @escaping Step) {
         self.typeName = typeName
+        self.depth = depth + 1
         self.step = step
     }
 
     convenience init(_ typeName: String, over values: [Value]) {
         var position = 0
-        self.init(typeName) { () throws(TemplateError) in
+        self.init(typeName, depth: values.reduce(0) { max($0, $1.depth) }) { () throws(TemplateError) in
             guard position < values.count else { return nil }
             defer { position += 1 }
             return values[position]

@@ -31,7 +31,7 @@ struct LLMChatTests {
             """
         #expect(output.prompt == text)
         let start = try #require(llm.tokenizer?.id(of: "<|im_start|>"))
-        #expect(output.promptTokenIDs.count { $0 == start } == 3)
+        #expect(output.promptTokenIDs.filter { $0 == start }.count == 3)
         #expect(output.promptTokenIDs == llm.tokenizer?.encode(text, addSpecialTokens: false))
         // The answer ends by itself: it has the rest of the context, not 16 tokens.
         #expect(output.finishReason == .stop && output.tokenIDs.count > 16 && output.text.contains("block"))
