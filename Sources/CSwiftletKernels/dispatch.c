@@ -10,6 +10,9 @@
 #include <sys/mman.h>
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#ifndef HWCAP_ASIMDDP
+#define HWCAP_ASIMDDP (1 << 20)
+#endif
 #ifndef HWCAP2_BF16
 #define HWCAP2_BF16 (1 << 14)
 #endif
@@ -24,10 +27,13 @@ static const swiftlet_kernel_table *table_of(swiftlet_level level) {
         case SWIFTLET_LEVEL_PORTABLE: return &swiftlet_kernels_portable;
 #if defined(__x86_64__)
         case SWIFTLET_LEVEL_AVX2: return &swiftlet_kernels_avx2;
+        case SWIFTLET_LEVEL_AVX2VNNI: return &swiftlet_kernels_avx2vnni;
         case SWIFTLET_LEVEL_AVX512: return &swiftlet_kernels_avx512;
+        case SWIFTLET_LEVEL_AVX512VNNI: return &swiftlet_kernels_avx512vnni;
         case SWIFTLET_LEVEL_AVX512BF16: return &swiftlet_kernels_avx512bf16;
 #elif defined(__aarch64__)
         case SWIFTLET_LEVEL_NEON: return &swiftlet_kernels_neon;
+        case SWIFTLET_LEVEL_NEONDOT: return &swiftlet_kernels_neondot;
         case SWIFTLET_LEVEL_NEONBF16: return &swiftlet_kernels_neonbf16;
 #endif
         default: return NULL;
@@ -35,18 +41,22 @@ static const swiftlet_kernel_table *table_of(swiftlet_level level) {
 }
 
 #if defined(__aarch64__)
-// Whether the processor has bfloat16 dot products, and the system says so. (Their registers are NEON's.)
-static bool has_neon_bf16(void) {
-#if defined(__linux__)
-    return (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0;
-#elif defined(__APPLE__)
+// Whether the processor has dot products of int8 and of bfloat16, and the system says so. (Their registers are NEON's.)
+#if defined(__APPLE__)
+static bool has_feature(const char *name) {
     int value = 0;
     size_t size = sizeof(value);
-    return sysctlbyname("hw.optional.arm.FEAT_BF16", &value, &size, NULL, 0) == 0 && value != 0;
-#else
-    return false;
-#endif
+    return sysctlbyname(name, &value, &size, NULL, 0) == 0 && value != 0;
 }
+static bool has_neon_dot(void) { return has_feature("hw.optional.arm.FEAT_DotProd"); }
+static bool has_neon_bf16(void) { return has_feature("hw.optional.arm.FEAT_BF16"); }
+#elif defined(__linux__)
+static bool has_neon_dot(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+static bool has_neon_bf16(void) { return (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0; }
+#else
+static bool has_neon_dot(void) { return false; }
+static bool has_neon_bf16(void) { return false; }
+#endif
 #endif
 
 bool swiftlet_level_supported(swiftlet_level level) {
@@ -57,11 +67,15 @@ bool swiftlet_level_supported(swiftlet_level level) {
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     if (level == SWIFTLET_LEVEL_AVX2) return avx2;
+    bool avx512vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+    if (level == SWIFTLET_LEVEL_AVX2VNNI) return avx2 && __builtin_cpu_supports("avxvnni");
     if (level == SWIFTLET_LEVEL_AVX512) return avx512;
-    if (level == SWIFTLET_LEVEL_AVX512BF16) return avx512 && __builtin_cpu_supports("avx512bf16");
+    if (level == SWIFTLET_LEVEL_AVX512VNNI) return avx512vnni;
+    if (level == SWIFTLET_LEVEL_AVX512BF16) return avx512vnni && __builtin_cpu_supports("avx512bf16");
 #elif defined(__aarch64__)
     if (level == SWIFTLET_LEVEL_NEON) return true;  // part of the architecture
-    if (level == SWIFTLET_LEVEL_NEONBF16) return has_neon_bf16();
+    if (level == SWIFTLET_LEVEL_NEONDOT) return has_neon_dot();
+    if (level == SWIFTLET_LEVEL_NEONBF16) return has_neon_dot() && has_neon_bf16();
 #endif
     return false;
 }
@@ -70,13 +84,18 @@ const char *swiftlet_level_name(swiftlet_level level) {
     switch (level) {
         case SWIFTLET_LEVEL_PORTABLE: return "portable";
         case SWIFTLET_LEVEL_AVX2: return "avx2";
+        case SWIFTLET_LEVEL_AVX2VNNI: return "avx2vnni";
         case SWIFTLET_LEVEL_AVX512: return "avx512";
+        case SWIFTLET_LEVEL_AVX512VNNI: return "avx512vnni";
         case SWIFTLET_LEVEL_AVX512BF16: return "avx512bf16";
         case SWIFTLET_LEVEL_NEON: return "neon";
+        case SWIFTLET_LEVEL_NEONDOT: return "neondot";
         case SWIFTLET_LEVEL_NEONBF16: return "neonbf16";
     }
     return "unknown";
 }
+
+static const size_t QUANTIZED_BYTES = (size_t)SWIFTLET_QUANTIZED_ROWS * (SWIFTLET_MAX_COLUMNS + 64);
 
 swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, bool pin) {
     if (!swiftlet_level_supported(level) || table_of(level) == NULL || threads < 1) return NULL;
@@ -84,7 +103,8 @@ swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, bool pi
     if (cpu == NULL) return NULL;
     *cpu = (swiftlet_cpu){.level = level, .threads = threads, .kernels = table_of(level)};
     cpu->scratch = swiftlet_allocate((size_t)threads * SWIFTLET_SCRATCH_BYTES);
-    if (cpu->scratch != NULL) cpu->pool = swiftlet_pool_create(threads, pin);
+    cpu->quantized = swiftlet_allocate(QUANTIZED_BYTES);
+    if (cpu->scratch != NULL && cpu->quantized != NULL) cpu->pool = swiftlet_pool_create(threads, pin);
     if (cpu->pool == NULL) {
         swiftlet_cpu_destroy(cpu);
         return NULL;
@@ -96,6 +116,7 @@ void swiftlet_cpu_destroy(swiftlet_cpu *cpu) {
     if (cpu == NULL) return;
     swiftlet_pool_destroy(cpu->pool);
     swiftlet_release(cpu->scratch, (size_t)cpu->threads * SWIFTLET_SCRATCH_BYTES);
+    swiftlet_release(cpu->quantized, QUANTIZED_BYTES);
     free(cpu);
 }
 

@@ -1,11 +1,12 @@
 // dtype.inc.h: the kernels that exist once per dtype; see level.inc.h.
 
-#include "gemm_store.inc.h"
 #if HAS_AVX512
 #include "gemm.inc.h"
 #else
 #include "gemm_strips.inc.h"
 #endif
+#include "gemm_store.inc.h"
+#include "linear_int8.inc.h"
 #include "rms_norm.inc.h"
 #if __has_include("rope.inc.h")
 #include "rope.inc.h"

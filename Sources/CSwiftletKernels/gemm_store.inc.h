@@ -1,12 +1,6 @@
-// gemm_store.inc.h: what matrix products share: above all what happens to the sums of one (bias, residual addition,
-// gated activation, rounding). See gemm.inc.h, gemm_strips.inc.h and level.inc.h.
+// gemm_store.inc.h: what happens to the sums of a matrix product (bias, residual addition, gated activation, rounding),
+// and the task of the products whose weights have the dtype. See gemm.inc.h, gemm_strips.inc.h and level.inc.h.
 // Invariant: an output depends on its own sums alone.
-
-INLINE vw NAMED(broadcast_word)(const ELEMENT *x) {
-    uint32_t word;
-    memcpy(&word, x, 4);
-    return vw_set(word);
-}
 
 INLINE vf NAMED(with_bias)(const float *sums, const float *bias, int32_t count) {
     vf sum = vf_load(sums);
@@ -54,4 +48,12 @@ static void NAMED(store_panel)(const linear_work *work, const float *sums, int32
         else
             NAMED(store_plain)(work, sums + 64 * t, (size_t)(first + t), panel);
     }
+}
+
+static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
+    const linear_work *work = context;
+    linear_item at = item_of_linear(work, item);
+    float *sums = swiftlet_scratch(work->cpu, thread);  // [tokens][64]
+    NAMED(panel_sums)(work, &at, sums);
+    NAMED(store_panel)(work, sums, at.first, at.tokens, at.panel);
 }

@@ -2,12 +2,25 @@
 // AVX-512); the counterpart of gemm.inc.h. See level.inc.h.
 //
 // An item is one panel (64 outputs) times one chunk of tokens. The columns are walked in blocks that fit the L1 cache,
-// and per block the tokens in tiles of up to STRIP_ROWS. A tile's x is first copied side by side (and widened to
-// float32 where there is no dot product of bfloat16), then its outputs are computed in strips of 16 columns. Meanwhile
+// and per block the tokens in tiles of up to STRIP_ROWS. A tile's x is first copied side by side (and widened where
+// there is no dot product of its type), then its outputs are computed in strips of 16 columns. Meanwhile
 // the next block is fetched.
 // Invariant: an output is one chain over the columns, ascending, whatever tile or chunk it is in.
 
-#define WIDENS (UNIT == 2 && !HAS_BF16_DOT)
+// Without a dot product of the weights' type, a word is taken as two, and x is copied as what those are multiplied by.
+#if UNIT == 2 && !HAS_BF16_DOT
+#define WIDENS 1
+#define FIRST_HALF bf16_low
+#define SECOND_HALF bf16_high
+#define MULTIPLY_HALF(sum, w, a) vf_fma(w, a, sum)
+#elif UNIT == 4 && !HAS_INT8_DOT
+#define WIDENS 1
+#define FIRST_HALF int8_even
+#define SECOND_HALF int8_odd
+#define MULTIPLY_HALF dot_int16
+#else
+#define WIDENS 0
+#endif
 
 enum {
     NAMED(STRIP_WORDS) = 64,  // of a block: 16 KiB of a panel
@@ -38,13 +51,13 @@ INLINE void NAMED(multiply_strip)(const int32_t rows, const int32_t vectors, con
             UNROLL
             for (int32_t j = 0; j < vectors; j++) {
                 vw word = vw_load((half == 0 ? panel : again) + 64 * k + 16 * j);
-                w[j] = half == 0 ? bf16_low(word) : bf16_high(word);
+                w[j] = half == 0 ? FIRST_HALF(word) : SECOND_HALF(word);
             }
             UNROLL
             for (int32_t i = 0; i < rows; i++) {
                 vf a = vf_set(x[NAMED(STRIP_X) * i + 2 * k + half]);
                 UNROLL
-                for (int32_t j = 0; j < vectors; j++) sum[i][j] = vf_fma(w[j], a, sum[i][j]);
+                for (int32_t j = 0; j < vectors; j++) sum[i][j] = MULTIPLY_HALF(sum[i][j], w[j], a);
             }
         }
 #else
@@ -89,6 +102,18 @@ static void NAMED(any_tile)(int32_t rows, const float *x, const uint32_t *panel,
 // The block of x that a tile multiplies: [rows][STRIP_X], zero between the last column and the end of its word.
 static void NAMED(load_tile)(const ELEMENT *x, size_t x_stride, int32_t rows, int32_t columns, float *tile) {
     for (int32_t i = 0; i < rows; i++, x += x_stride, tile += NAMED(STRIP_X))
+#if UNIT == 4  // quantised rows have room for whole vectors
+        for (int32_t c = 0; c < columns; c += 64) {
+            vw words = vw_load((const uint32_t *)(x + c));
+#if WIDENS
+            vf even = int8_even(words), odd = int8_odd(words);
+            vf_store(tile + c / 2, INTERLEAVE_LOW(even, odd));
+            vf_store(tile + c / 2 + 16, INTERLEAVE_HIGH(even, odd));
+#else
+            vw_store((uint32_t *)tile + c / 4, words);
+#endif
+        }
+#else
         for (int32_t c = 0; c < columns; c += 16) {
             int32_t count = columns - c < 16 ? columns - c : 16;
 #if WIDENS
@@ -100,6 +125,7 @@ static void NAMED(load_tile)(const ELEMENT *x, size_t x_stride, int32_t rows, in
             memcpy(tile + c / 2, x + c, (size_t)count * 2);
 #endif
         }
+#endif
 }
 
 // A block of words for all tokens of a chunk. The block at `ahead` is fetched evenly over all strips of all tiles, so
@@ -120,28 +146,26 @@ static void NAMED(multiply_block)(const ELEMENT *x, size_t x_stride, int32_t tok
     }
 }
 
-static void NAMED(linear)(void *context, int32_t item, int32_t thread) {
+/// sums [tokens][64] = the item's panel times its tokens.
+static void NAMED(panel_sums)(const linear_work *work, const linear_item *item, float *sums) {
     enum { BLOCK_COLUMNS = NAMED(STRIP_WORDS) * UNIT };
-    const linear_work *work = context;
     const swiftlet_matrix *matrix = work->matrix;
-    int32_t panel = item % work->panels, next = panel + work->cpu->threads;  // if all threads run equally fast
-    int32_t first = item / work->panels * work->tokens_per_chunk;
-    int32_t tokens = work->tokens - first < work->tokens_per_chunk ? work->tokens - first : work->tokens_per_chunk;
-    const ELEMENT *x = (const ELEMENT *)work->x + (size_t)first * work->x_stride;  // [tokens, columns]
-    size_t panel_words = (size_t)swiftlet_ceil_div(matrix->columns, UNIT) * 64;
-    const uint32_t *block = matrix->words + (size_t)panel * panel_words;
-    float *tile = swiftlet_scratch(work->cpu, thread);  // [STRIP_ROWS][STRIP_X]
-    float *sums = tile + NAMED(STRIP_ROWS) * NAMED(STRIP_X);    // [tokens][64]
-    memset(sums, 0, (size_t)tokens * 64 * sizeof(float));
+    const ELEMENT *x = (const ELEMENT *)work->x + (size_t)item->first * work->x_stride;  // [tokens, columns]
+    const uint32_t *block = matrix->words + (size_t)item->panel * work->panel_words;
+    int32_t next = item->panel + work->cpu->threads;  // if all threads run equally fast
+    float *tile = sums + 64 * work->tokens_per_chunk;  // [STRIP_ROWS][STRIP_X]
+    memset(sums, 0, (size_t)item->tokens * 64 * sizeof(float));
     for (int32_t c = 0; c < matrix->columns; c += BLOCK_COLUMNS, block += NAMED(STRIP_WORDS) * 64) {
         int32_t rest = matrix->columns - c;
         const uint32_t *ahead = block;  // fetching what is there costs next to nothing
         if (rest >= 2 * BLOCK_COLUMNS) ahead = block + NAMED(STRIP_WORDS) * 64;
-        else if (rest <= BLOCK_COLUMNS && next < work->panels) ahead = matrix->words + (size_t)next * panel_words;
-        NAMED(multiply_block)(x + c, work->x_stride, tokens, rest < BLOCK_COLUMNS ? rest : BLOCK_COLUMNS, block, ahead,
-                              tile, sums);
+        else if (rest <= BLOCK_COLUMNS && next < work->panels) ahead = matrix->words + (size_t)next * work->panel_words;
+        NAMED(multiply_block)(x + c, work->x_stride, item->tokens, rest < BLOCK_COLUMNS ? rest : BLOCK_COLUMNS, block,
+                              ahead, tile, sums);
     }
-    NAMED(store_panel)(work, sums, first, tokens, panel);
 }
 
 #undef WIDENS
+#undef FIRST_HALF
+#undef SECOND_HALF
+#undef MULTIPLY_HALF

@@ -22,16 +22,17 @@
 /// Work on one item of an operation. `context` points to the operation's work struct.
 typedef void (*swiftlet_task)(void *context, int32_t item, int32_t thread);
 
-/// What the multiplying probe of a dtype runs.
+/// What the multiplying probe of a type runs.
 typedef struct {
     swiftlet_task task;           // probe_multiply_work, PROBE_ROUNDS rounds
-    const char *instruction;      // that the products of this dtype are made of
+    const char *instruction;      // that the products of this type are made of
     double operations_per_round;  // a multiplication and an addition are two
 } swiftlet_multiply_probe;
 
 /// One level's kernels. [2] entries are indexed by swiftlet_dtype.
 typedef struct {
-    swiftlet_task linear[2];          // linear_work, item = token chunk x panel
+    swiftlet_task linear[3][2];       // linear_work, item = token chunk x panel; by swiftlet_weights first
+    swiftlet_task quantize_rows[2];   // quantize_work, item = a few rows
     swiftlet_task rms_norm[2];        // rms_norm_work, item = a few rows
     swiftlet_task logits_maximum;     // logits_work, item = a block of the row
     swiftlet_task logits_sum;         // the same
@@ -42,9 +43,17 @@ typedef struct {
     swiftlet_task attention[2];       // attention.c's and attention.inc.h's
     swiftlet_task probe_read;         // probe_read_work, item = a chunk
     swiftlet_multiply_probe probe_multiply[2];
+    swiftlet_multiply_probe probe_multiply_int8;
+    /// The largest magnitude of `count` values; NaN when one is NaN.
+    float (*largest_magnitude)(const float *x, int32_t count);
+    /// out = x * inverse, rounded to nearest even. Returns the sum of out.
+    int32_t (*quantize_int8)(const float *x, int32_t count, float inverse, int8_t *out);
 } swiftlet_kernel_table;
 
-enum { SWIFTLET_SCRATCH_BYTES = 512 * 1024 };
+enum {
+    SWIFTLET_SCRATCH_BYTES = 512 * 1024,
+    SWIFTLET_QUANTIZED_ROWS = 576,  // of activations at once
+};
 
 struct swiftlet_cpu {
     swiftlet_level level;
@@ -52,6 +61,10 @@ struct swiftlet_cpu {
     const swiftlet_kernel_table *kernels;
     swiftlet_pool *pool;
     uint8_t *scratch;  // [threads][SWIFTLET_SCRATCH_BYTES]
+    /// Activations as eight-bit integers, for the products that want them so. Room for the widest rows; pages that
+    /// are not used cost nothing.
+    int8_t *quantized;  // [SWIFTLET_QUANTIZED_ROWS][SWIFTLET_MAX_COLUMNS + 64]
+    float quantized_scales[SWIFTLET_QUANTIZED_ROWS];
 };
 
 /// The scratch of one thread of the pool (the `thread` its task was given).
@@ -61,16 +74,35 @@ static inline void *swiftlet_scratch(const swiftlet_cpu *cpu, int32_t thread) {
 
 static inline int32_t swiftlet_ceil_div(int32_t a, int32_t b) { return a / b + (a % b != 0); }
 
+/// Words from panel to panel.
+size_t swiftlet_panel_words(const swiftlet_matrix *matrix);
+
 /// Packs rows first_row..<first_row + rows of a tensor, on this thread.
-void swiftlet_pack_here(const swiftlet_pack *pack, int32_t first_row, int32_t rows);
+void swiftlet_pack_here(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32_t first_row, int32_t rows);
+
+/// What a row of eight-bit integers stands for.
+typedef struct {
+    float scale;    // value = integer * scale
+    float inverse;  // integer = value * inverse, rounded
+} swiftlet_int8_scale;
+
+/// The largest magnitude becomes 127. Rows of values too small to divide by become zeros; NaN and infinity make the
+/// scale one, so that whatever is computed with the row shows it.
+static inline swiftlet_int8_scale swiftlet_int8_scale_for(float largest) {
+    if (largest < 1e-30f) return (swiftlet_int8_scale){0, 0};
+    return (swiftlet_int8_scale){largest / 127, 127 / largest};
+}
 
 extern const swiftlet_kernel_table swiftlet_kernels_portable;
 #if defined(__x86_64__)
 extern const swiftlet_kernel_table swiftlet_kernels_avx2;
+extern const swiftlet_kernel_table swiftlet_kernels_avx2vnni;
 extern const swiftlet_kernel_table swiftlet_kernels_avx512;
+extern const swiftlet_kernel_table swiftlet_kernels_avx512vnni;
 extern const swiftlet_kernel_table swiftlet_kernels_avx512bf16;
 #elif defined(__aarch64__)
 extern const swiftlet_kernel_table swiftlet_kernels_neon;
+extern const swiftlet_kernel_table swiftlet_kernels_neondot;
 extern const swiftlet_kernel_table swiftlet_kernels_neonbf16;
 #endif
 
@@ -91,16 +123,51 @@ typedef struct {
 typedef struct {
     const swiftlet_cpu *cpu;
     const swiftlet_matrix *matrix;
-    const void *x;      // [tokens, columns]
-    const float *bias;  // [rows] or NULL
-    void *out;          // [tokens, outputs]
-    size_t x_stride, out_stride;
+    const void *x;          // [tokens, columns], of the dtype or quantised
+    const float *x_scales;  // [tokens], of quantised x
+    const float *bias;      // [rows] or NULL
+    void *out;              // [tokens, outputs]
+    size_t x_stride, out_stride, panel_words;
     swiftlet_epilogue epilogue;
     int32_t tokens, tokens_per_chunk;
     int32_t panels;
     int32_t block_words;  // of a panel, which are kept in the nearest cache while the tiles of a chunk use them
     bool prefetches;
 } linear_work;
+
+/// What an item of linear_work is.
+typedef struct {
+    int32_t panel, first, tokens;
+} linear_item;
+
+static inline linear_item item_of_linear(const linear_work *work, int32_t item) {
+    int32_t first = item / work->panels * work->tokens_per_chunk, rest = work->tokens - first;
+    return (linear_item){item % work->panels, first, rest < work->tokens_per_chunk ? rest : work->tokens_per_chunk};
+}
+
+/// Bytes of an output.
+static inline size_t output_bytes(const linear_work *work) {
+    bool floats = work->epilogue == SWIFTLET_STORE_FLOAT || work->epilogue == SWIFTLET_ADD_FLOAT;
+    return floats || work->matrix->dtype == SWIFTLET_FLOAT32 ? 4 : 2;
+}
+
+/// Asks for the lines that an item's outputs will be stored to, while there is still work to do.
+static inline void fetch_outputs(const linear_work *work, linear_item item) {
+    size_t bytes = (work->epilogue == SWIFTLET_GATED_SILU ? 32 : 64) * output_bytes(work);
+    for (int32_t t = item.first; t < item.first + item.tokens; t++) {
+        size_t row = (size_t)t * work->out_stride * output_bytes(work);
+        const char *line = (const char *)work->out + row + (size_t)item.panel * bytes;
+        for (size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(line + byte, 1, 3);
+    }
+}
+
+typedef struct {
+    const void *x;  // [rows, columns]
+    int8_t *out;    // [rows, columns], each row with room up to a multiple of 64
+    float *scales;  // [rows]
+    size_t x_stride, out_stride;
+    int32_t rows, columns, rows_per_item;
+} quantize_work;
 
 typedef struct {
     double sum;     // of exp(logit - maximum)

@@ -1,4 +1,4 @@
-// linear.c: shares out matrix products; gemm.inc.h computes them. Owner: the CPU backend.
+// linear.c: shares out matrix products; gemm.inc.h and gemm_strips.inc.h compute them. Owner: the CPU backend.
 // Invariant: how tokens are cut into chunks depends on speed alone; no output depends on it.
 
 #include "kernels.h"
@@ -6,31 +6,72 @@
 enum {
     // Tokens of an item: enough to amortise bringing the panel into the L2 cache, few enough to hand out evenly.
     CHUNK_TOKENS = 96,
-    // Words of a panel's block. Few tokens wait for memory: the block is as large as the L1 cache, so that the second
-    // tile finds it there and the next block's lines arrive meanwhile. Many tokens: half of the L2 cache's share.
-    FEW_TOKENS = 32, BLOCK_WORDS_FEW = 128, BLOCK_WORDS_MANY = 512,
     // One tile's weights pass once, as a stream: the hardware's own prefetching is as fast or faster.
-    PREFETCH_TOKENS = 7,
+    PREFETCH_TOKENS = 6,
+    // Words of a panel's block. Few tokens wait for memory: the next block's lines arrive in the L1 cache's other half,
+    // nearly in the order of their addresses, as the hardware's prefetching wants them. Many tokens: half of the L2
+    // cache's share.
+    FEW_TOKENS = 16, SOME_TOKENS = 31, BLOCK_WORDS_FEW = 48, BLOCK_WORDS_SOME = 128, BLOCK_WORDS_MANY = 512,
     // Multiply-adds (words x 64 x tokens) below which a second thread costs more than it gains.
     INLINE_WORK = 1 << 14,
+    // Values to quantise of one item: about half a microsecond.
+    QUANTIZE_ELEMENTS = 4096,
 };
+
+static_assert(CHUNK_TOKENS * 64 * sizeof(float) + (1 << 16) <= SWIFTLET_SCRATCH_BYTES, "sums and x fit the scratch");
+static_assert(SWIFTLET_QUANTIZED_ROWS % CHUNK_TOKENS == 0, "rows that are quantised at once are whole chunks");
+
+static int32_t block_words(int32_t tokens) {
+    if (tokens < PREFETCH_TOKENS || tokens > SOME_TOKENS) return BLOCK_WORDS_MANY;
+    return tokens <= FEW_TOKENS ? BLOCK_WORDS_FEW : BLOCK_WORDS_SOME;
+}
+
+// The rows of x as eight-bit integers, in memory of the cpu's own. An odd number of cache lines from row to row.
+static void quantize_rows(swiftlet_cpu *cpu, linear_work *work) {
+    quantize_work rows = {
+        .x = work->x, .out = cpu->quantized, .scales = cpu->quantized_scales, .x_stride = work->x_stride,
+        .out_stride = (size_t)(swiftlet_ceil_div(work->matrix->columns, 64) | 1) * 64, .rows = work->tokens,
+        .columns = work->matrix->columns,
+        .rows_per_item = swiftlet_ceil_div(QUANTIZE_ELEMENTS, work->matrix->columns),
+    };
+    int32_t items = swiftlet_ceil_div(rows.rows, rows.rows_per_item);
+    swiftlet_parallel_for(cpu, items, cpu->kernels->quantize_rows[work->matrix->dtype], &rows);
+    work->x = cpu->quantized;
+    work->x_stride = rows.out_stride;
+    work->x_scales = cpu->quantized_scales;
+}
+
+static void multiply(swiftlet_cpu *cpu, linear_work *work) {
+    const swiftlet_matrix *matrix = work->matrix;
+    swiftlet_task task = cpu->kernels->linear[matrix->format][matrix->dtype];
+    int32_t items = work->panels * swiftlet_ceil_div(work->tokens, CHUNK_TOKENS);
+    if ((int64_t)matrix->rows * matrix->columns * work->tokens <= INLINE_WORK) {
+        for (int32_t item = 0; item < items; item++) task(work, item, 0);
+        return;
+    }
+    swiftlet_parallel_for(cpu, items, task, work);
+}
 
 void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
                      int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride) {
-    if (tokens <= 0 || matrix->rows <= 0) return;
+    if (tokens <= 0 || matrix->rows <= 0 || matrix->columns <= 0) return;
     linear_work work = {
         .cpu = cpu, .matrix = matrix, .x = x, .bias = bias, .out = out, .x_stride = x_stride,
         .out_stride = out_stride, .epilogue = epilogue, .tokens = tokens, .tokens_per_chunk = CHUNK_TOKENS,
-        .panels = swiftlet_matrix_panels(matrix->rows, matrix->gated),
-        .block_words = tokens < FEW_TOKENS ? BLOCK_WORDS_FEW : BLOCK_WORDS_MANY,
-        .prefetches = tokens >= PREFETCH_TOKENS,
+        .panels = swiftlet_matrix_panels(matrix->rows, matrix->gated), .panel_words = swiftlet_panel_words(matrix),
+        .block_words = block_words(tokens), .prefetches = tokens >= PREFETCH_TOKENS,
     };
-    _Static_assert(CHUNK_TOKENS * 64 * sizeof(float) <= SWIFTLET_SCRATCH_BYTES, "sums fit the scratch");
-    swiftlet_task task = cpu->kernels->linear[matrix->dtype];
-    int32_t items = work.panels * swiftlet_ceil_div(tokens, CHUNK_TOKENS);
-    if ((int64_t)matrix->rows * matrix->columns * tokens <= INLINE_WORK) {
-        for (int32_t item = 0; item < items; item++) task(&work, item, 0);
+    if (matrix->format != SWIFTLET_WEIGHTS_INT8) {
+        multiply(cpu, &work);
         return;
     }
-    swiftlet_parallel_for(cpu, items, task, &work);
+    size_t element = matrix->dtype == SWIFTLET_BFLOAT16 ? 2 : 4;
+    for (int32_t first = 0; first < tokens; first += SWIFTLET_QUANTIZED_ROWS) {
+        linear_work part = work;
+        part.tokens = tokens - first < SWIFTLET_QUANTIZED_ROWS ? tokens - first : SWIFTLET_QUANTIZED_ROWS;
+        part.x = (const uint8_t *)x + (size_t)first * x_stride * element;
+        part.out = (uint8_t *)out + (size_t)first * out_stride * output_bytes(&work);
+        quantize_rows(cpu, &part);
+        multiply(cpu, &part);
+    }
 }

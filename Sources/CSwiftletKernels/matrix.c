@@ -1,131 +1,28 @@
-// matrix.c: packed matrices: their size, packing from checkpoints, random filling, and gathering rows (embedding).
-// Owner: the CPU backend. Layout: see swiftlet_matrix.
-// Invariant: only words of real rows are written, and their padding columns get zero.
+// matrix.c: packed matrices: their size, random filling, and gathering rows (embedding), for all formats alike.
+// Owner: the CPU backend. Layout: see swiftlet_matrix and format_*.c.
+// Invariant: what a row becomes depends on its values and the format alone.
 
 #include <string.h>
 
-#include "kernels.h"
+#include "format.h"
 #include "scalar.h"
+
+const swiftlet_format *swiftlet_format_of(const swiftlet_matrix *matrix) {
+    switch (matrix->format) {
+        case SWIFTLET_WEIGHTS_NATIVE: return &swiftlet_format_native;
+        case SWIFTLET_WEIGHTS_INT8: return &swiftlet_format_int8;
+        default: return NULL;
+    }
+}
 
 int32_t swiftlet_matrix_panels(int32_t rows, bool gated) {
     return gated ? swiftlet_ceil_div(rows / 2, 32) : swiftlet_ceil_div(rows, 64);
 }
 
-static int32_t words_per_row(int32_t columns, swiftlet_dtype dtype) {
-    return dtype == SWIFTLET_BFLOAT16 ? swiftlet_ceil_div(columns, 2) : columns;
-}
+size_t swiftlet_panel_words(const swiftlet_matrix *matrix) { return swiftlet_format_of(matrix)->panel_words(matrix); }
 
 size_t swiftlet_matrix_bytes(const swiftlet_matrix *matrix) {
-    size_t panels = (size_t)swiftlet_matrix_panels(matrix->rows, matrix->gated);
-    return panels * (size_t)words_per_row(matrix->columns, matrix->dtype) * 64 * 4;
-}
-
-// --- Packing ------------------------------------------------------------------------------------------------
-
-// Rows are read together in groups the hardware can prefetch as streams, a block of words at a time.
-enum { GROUP_ROWS = 16, BLOCK_WORDS = 16 };
-
-typedef struct {
-    const swiftlet_matrix *matrix;
-    const uint8_t *source;
-    swiftlet_source type;
-    size_t row_bytes;  // from row to row of the source
-    int32_t first_row, rows;
-    int32_t rows_per_panel;  // of this part
-    int32_t first_lane;      // of this part
-} pack_work;
-
-// `count` elements of the source to words; count is odd only at the end of a row of bfloat16.
-static void words_from_source(const pack_work *work, const uint8_t *source, int32_t count, uint32_t *words) {
-    float values[2 * BLOCK_WORDS];
-    bool bf16 = work->matrix->dtype == SWIFTLET_BFLOAT16;
-    if (bf16 && work->type == SWIFTLET_SOURCE_BF16) {
-        if (count % 2) words[count / 2] = 0;
-        memcpy(words, source, (size_t)count * 2);
-        return;
-    }
-    swiftlet_convert_to_float(source, work->type, (size_t)count, bf16 ? values : (float *)words);
-    if (!bf16) return;
-    if (count % 2) values[count] = 0;
-    for (int32_t i = 0; i < (count + 1) / 2; i++)
-        words[i] = scalar_bf16(values[2 * i]) | (uint32_t)scalar_bf16(values[2 * i + 1]) << 16;
-}
-
-typedef uint32_t quad __attribute__((vector_size(16), may_alias));
-
-// Sixteen rows' words to lanes: whole cache lines, written past the caches, because nothing reads them soon.
-static void store_lines(uint32_t words[GROUP_ROWS][BLOCK_WORDS], uint32_t *out) {
-    for (int32_t i = 0; i < BLOCK_WORDS; i += 4)
-        for (int32_t row = 0; row < GROUP_ROWS; row += 4) {
-            quad in[4], pair[4];
-            for (int32_t r = 0; r < 4; r++) memcpy(&in[r], &words[row + r][i], sizeof(quad));
-            for (int32_t r = 0; r < 4; r += 2) {
-                pair[r] = __builtin_shufflevector(in[r], in[r + 1], 0, 4, 1, 5);
-                pair[r + 1] = __builtin_shufflevector(in[r], in[r + 1], 2, 6, 3, 7);
-            }
-            quad *line = (quad *)(out + (size_t)i * 64 + row);  // [4], a row of words apart
-            for (int32_t half = 0; half < 2; half++) {
-                quad low = __builtin_shufflevector(pair[half], pair[half + 2], 0, 1, 4, 5);
-                quad high = __builtin_shufflevector(pair[half], pair[half + 2], 2, 3, 6, 7);
-                __builtin_nontemporal_store(low, line + 32 * half);
-                __builtin_nontemporal_store(high, line + 32 * half + 16);
-            }
-        }
-}
-
-// Rows first..<end of one panel, at most GROUP_ROWS of them; out: the first one's lane.
-static void pack_group(const pack_work *work, int32_t first, int32_t end, uint32_t *out) {
-    const swiftlet_matrix *matrix = work->matrix;
-    int32_t unit = matrix->dtype == SWIFTLET_BFLOAT16 ? 2 : 1;
-    size_t element = work->type == SWIFTLET_SOURCE_F32 ? 4 : 2;
-    int32_t words = words_per_row(matrix->columns, matrix->dtype);
-    bool whole_lines = end - first == GROUP_ROWS && (uintptr_t)out % (GROUP_ROWS * sizeof(uint32_t)) == 0;
-    for (int32_t k = 0; k < words; k += BLOCK_WORDS) {
-        int32_t column = k * unit;
-        int32_t count = matrix->columns - column < BLOCK_WORDS * unit ? matrix->columns - column : BLOCK_WORDS * unit;
-        int32_t block = words - k < BLOCK_WORDS ? words - k : BLOCK_WORDS;
-        uint32_t buffer[GROUP_ROWS][BLOCK_WORDS];
-        for (int32_t row = first; row < end; row++) {
-            const uint8_t *source = work->source + (size_t)(row - work->first_row) * work->row_bytes;
-            source += (size_t)column * element;
-            __builtin_prefetch(source + 512);
-            words_from_source(work, source, count, buffer[row - first]);
-        }
-        if (whole_lines && block == BLOCK_WORDS) {
-            store_lines(buffer, out + (size_t)k * 64);
-            continue;
-        }
-        for (int32_t i = 0; i < block; i++) {
-            uint32_t *lanes = out + (size_t)(k + i) * 64;
-            for (int32_t row = 0; row < end - first; row++) lanes[row] = buffer[row][i];
-        }
-    }
-}
-
-static void pack_panel(const pack_work *work, int32_t panel) {
-    const swiftlet_matrix *matrix = work->matrix;
-    int32_t first = panel * work->rows_per_panel, end = first + work->rows_per_panel;
-    size_t panel_words = (size_t)words_per_row(matrix->columns, matrix->dtype) * 64;
-    uint32_t *out = matrix->words + (size_t)panel * panel_words + work->first_lane - first;
-    if (first < work->first_row) first = work->first_row;
-    if (end > work->first_row + work->rows) end = work->first_row + work->rows;
-    for (int32_t row = first; row < end; row += GROUP_ROWS)
-        pack_group(work, row, end - row < GROUP_ROWS ? end : row + GROUP_ROWS, out + row);
-}
-
-void swiftlet_pack_here(const swiftlet_pack *pack, int32_t first_row, int32_t rows) {
-    size_t row_bytes = pack->source_stride * (pack->type == SWIFTLET_SOURCE_F32 ? 4 : 2);
-    pack_work work = {
-        .matrix = &pack->matrix,
-        .source = (const uint8_t *)pack->source + (size_t)(first_row - pack->first_row) * row_bytes,
-        .type = pack->type, .row_bytes = row_bytes, .first_row = first_row, .rows = rows,
-        .rows_per_panel = pack->matrix.gated ? 32 : 64, .first_lane = pack->part == SWIFTLET_PART_UP ? 32 : 0,
-    };
-    int32_t last = (first_row + rows - 1) / work.rows_per_panel;
-    for (int32_t panel = first_row / work.rows_per_panel; panel <= last; panel++) pack_panel(&work, panel);
-#if defined(__x86_64__)
-    __builtin_ia32_sfence();  // what went past the caches is seen by whoever sees that this is done
-#endif
+    return (size_t)swiftlet_matrix_panels(matrix->rows, matrix->gated) * swiftlet_panel_words(matrix) * 4;
 }
 
 void swiftlet_convert_to_float(const void *source, swiftlet_source type, size_t count, float *out) {
@@ -144,10 +41,13 @@ void swiftlet_convert_to_float(const void *source, swiftlet_source type, size_t 
 // --- Random filling -----------------------------------------------------------------------------------------
 
 typedef struct {
+    const swiftlet_cpu *cpu;
     const swiftlet_matrix *matrix;
     uint64_t seed;
     float scale;
 } fill_work;
+
+static_assert((size_t)SWIFTLET_MAX_COLUMNS * sizeof(float) <= SWIFTLET_SCRATCH_BYTES, "a row fits the scratch");
 
 static uint64_t mix(uint64_t x) {  // splitmix64's finalizer
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -161,36 +61,40 @@ static float random_value(uint64_t row_key, int32_t column, float scale) {
     return ((float)(bits >> 40) * 0x1p-23f - 1.0f) * scale;
 }
 
-static void fill_panel(void *context, int32_t panel, int32_t thread) {
-    (void)thread;
-    const fill_work *work = context;
+// Rows first..<end of a part, made here and packed as a checkpoint's would be.
+static void fill_rows(const fill_work *work, swiftlet_part part, int32_t first, int32_t end, float *values) {
     const swiftlet_matrix *matrix = work->matrix;
-    int32_t words = words_per_row(matrix->columns, matrix->dtype);
-    uint32_t *out = matrix->words + (size_t)panel * (size_t)words * 64;
-    for (int32_t lane = 0; lane < 64; lane++) {
-        int32_t row = panel * 64 + lane, limit = matrix->rows;
-        if (matrix->gated) {
-            limit = matrix->rows / 2 * (1 + lane / 32);
-            row = panel * 32 + lane % 32 + matrix->rows / 2 * (lane / 32);
+    int32_t columns = matrix->columns, at_once = (int32_t)(SWIFTLET_SCRATCH_BYTES / sizeof(float)) / columns;
+    if (at_once > PACK_GROUP_ROWS) at_once = PACK_GROUP_ROWS;
+    for (int32_t row = first, count; row < end; row += count) {
+        count = end - row < at_once ? end - row : at_once;
+        for (int32_t i = 0; i < count; i++) {
+            int32_t number = row + i + (part == SWIFTLET_PART_UP ? matrix->rows / 2 : 0);
+            uint64_t key = mix(work->seed ^ mix((uint64_t)number + 1));
+            float *out = values + (size_t)i * (size_t)columns;
+            for (int32_t c = 0; c < columns; c++) out[c] = random_value(key, c, work->scale);
         }
-        if (row >= limit) continue;
-        uint64_t key = mix(work->seed ^ mix((uint64_t)row + 1));
-        for (int32_t k = 0; k < words; k++) {
-            uint32_t *word = out + (size_t)k * 64 + lane;
-            if (matrix->dtype == SWIFTLET_FLOAT32) {
-                float value = random_value(key, k, work->scale);
-                memcpy(word, &value, 4);
-                continue;
-            }
-            *word = scalar_bf16(random_value(key, 2 * k, work->scale));
-            if (2 * k + 1 < matrix->columns)
-                *word |= (uint32_t)scalar_bf16(random_value(key, 2 * k + 1, work->scale)) << 16;
-        }
+        swiftlet_pack pack = {
+            .matrix = *matrix, .source = values, .source_stride = (size_t)columns, .type = SWIFTLET_SOURCE_F32,
+            .part = part, .first_row = row, .rows = count,
+        };
+        swiftlet_pack_here(work->cpu, &pack, row, count);
     }
 }
 
+static void fill_panel(void *context, int32_t panel, int32_t thread) {
+    const fill_work *work = context;
+    const swiftlet_matrix *matrix = work->matrix;
+    float *values = swiftlet_scratch(work->cpu, thread);
+    int32_t per_panel = matrix->gated ? 32 : 64, rows = matrix->gated ? matrix->rows / 2 : matrix->rows;
+    int32_t first = panel * per_panel, end = rows - first < per_panel ? rows : first + per_panel;
+    fill_rows(work, matrix->gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE, first, end, values);
+    if (matrix->gated) fill_rows(work, SWIFTLET_PART_UP, first, end, values);
+}
+
 void swiftlet_fill_random(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, uint64_t seed, float scale) {
-    fill_work work = {.matrix = matrix, .seed = seed, .scale = scale};
+    if (matrix->columns <= 0) return;
+    fill_work work = {.cpu = cpu, .matrix = matrix, .seed = seed, .scale = scale};
     swiftlet_parallel_for(cpu, swiftlet_matrix_panels(matrix->rows, matrix->gated), fill_panel, &work);
 }
 
@@ -198,31 +102,25 @@ void swiftlet_fill_random(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, uint
 
 typedef struct {
     const swiftlet_matrix *table;
+    const swiftlet_format *format;
     const int32_t *ids;  // [tokens]
     float *x;            // [tokens, columns]
-    size_t x_stride;
+    size_t x_stride, panel_words;
 } embed_work;
 
 static void embed_token(void *context, int32_t token, int32_t thread) {
     (void)thread;
     const embed_work *work = context;
-    const swiftlet_matrix *table = work->table;
     int32_t row = work->ids[token];
-    float *x = work->x + (size_t)token * work->x_stride;
-    size_t panel_words = (size_t)words_per_row(table->columns, table->dtype) * 64;
-    const uint32_t *lane = table->words + (size_t)(row / 64) * panel_words + row % 64;
-    if (table->dtype == SWIFTLET_FLOAT32) {
-        for (int32_t c = 0; c < table->columns; c++) memcpy(x + c, lane + (size_t)c * 64, 4);
-        return;
-    }
-    for (int32_t c = 0; c < table->columns; c++) {
-        uint32_t word = lane[(size_t)(c / 2) * 64];
-        x[c] = scalar_from_bf16((uint16_t)(c % 2 ? word >> 16 : word));
-    }
+    const uint32_t *panel = work->table->words + (size_t)(row / 64) * work->panel_words;
+    work->format->read_row(work->table, panel, row % 64, work->x + (size_t)token * work->x_stride);
 }
 
 void swiftlet_embed(swiftlet_cpu *cpu, const swiftlet_matrix *table, const int32_t *ids, int32_t tokens,
                     float *x, size_t x_stride) {
-    embed_work work = {.table = table, .ids = ids, .x = x, .x_stride = x_stride};
+    embed_work work = {
+        .table = table, .format = swiftlet_format_of(table), .ids = ids, .x = x, .x_stride = x_stride,
+        .panel_words = swiftlet_panel_words(table),
+    };
     swiftlet_parallel_for(cpu, tokens, embed_token, &work);
 }

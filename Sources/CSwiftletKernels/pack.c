@@ -1,5 +1,5 @@
 // pack.c: shares out the packing of a model's tensors, all of them at once, so that no thread waits at a tensor's end.
-// Owner: the CPU backend. matrix.c packs.
+// Owner: the CPU backend. format_*.c pack.
 //
 // An item is rows of one tensor that fill about one huge page, so that the kernel clears each page once, in the thread
 // that then writes it: fresh pages cost no pass of their own. The file's pages are asked for ahead and let go of when
@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "kernels.h"
+#include "format.h"
 
 enum {
     ITEM_BYTES = 2 << 20,
@@ -20,6 +20,7 @@ enum {
 };
 
 typedef struct {
+    const swiftlet_cpu *cpu;
     swiftlet_pack *packs;
     uintptr_t page_bytes;
     int32_t count, items;
@@ -31,9 +32,43 @@ typedef struct {
     int32_t first, end;
 } pack_rows;
 
+// --- Rows of one tensor -------------------------------------------------------------------------------------
+
+// Rows first..<end of a tensor that lie in one panel.
+static void pack_panel(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32_t panel, int32_t first, int32_t end) {
+    const swiftlet_matrix *matrix = &pack->matrix;
+    const swiftlet_format *format = swiftlet_format_of(matrix);
+    int32_t per_panel = matrix->gated ? 32 : 64, first_lane = pack->part == SWIFTLET_PART_UP ? 32 : 0;
+    size_t row_bytes = pack->source_stride * swiftlet_source_bytes(pack->type);
+    for (int32_t row = first; row < end; row += PACK_GROUP_ROWS) {
+        pack_group group = {
+            .cpu = cpu, .matrix = matrix, .row_bytes = row_bytes, .type = pack->type,
+            .source = (const uint8_t *)pack->source + (size_t)(row - pack->first_row) * row_bytes,
+            .rows = end - row < PACK_GROUP_ROWS ? end - row : PACK_GROUP_ROWS,
+            .panel = matrix->words + (size_t)panel * format->panel_words(matrix),
+            .lane = first_lane + row - panel * per_panel,
+        };
+        format->pack(&group);
+    }
+}
+
+void swiftlet_pack_here(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32_t first_row, int32_t rows) {
+    int32_t per_panel = pack->matrix.gated ? 32 : 64, end = first_row + rows;
+    for (int32_t first = first_row; first < end;) {
+        int32_t panel = first / per_panel, next = (panel + 1) * per_panel;
+        pack_panel(cpu, pack, panel, first, end < next ? end : next);
+        first = next;
+    }
+#if defined(__x86_64__)
+    __builtin_ia32_sfence();  // what went past the caches is seen by whoever sees that this is done
+#endif
+}
+
+// --- All tensors --------------------------------------------------------------------------------------------
+
 /// A multiple of a panel's rows.
 static int32_t rows_per_item(const swiftlet_matrix *matrix) {
-    size_t panel = swiftlet_matrix_bytes(matrix) / (size_t)swiftlet_matrix_panels(matrix->rows, matrix->gated);
+    size_t panel = swiftlet_panel_words(matrix) * 4;
     size_t panels = panel > 0 && panel < ITEM_BYTES ? ITEM_BYTES / panel : 1;
     return (int32_t)panels * (matrix->gated ? 32 : 64);
 }
@@ -64,7 +99,7 @@ static pack_rows rows_of_item(const pack_list *list, int32_t item) {
 static void advise(const pack_list *list, const pack_rows *rows, int advice) {
     const swiftlet_pack *pack = rows->pack;
     if (!pack->mapped) return;
-    size_t row_bytes = pack->source_stride * (pack->type == SWIFTLET_SOURCE_F32 ? 4 : 2);
+    size_t row_bytes = pack->source_stride * swiftlet_source_bytes(pack->type);
     uintptr_t source = (uintptr_t)pack->source - (size_t)pack->first_row * row_bytes;
     uintptr_t first = (source + (size_t)rows->first * row_bytes) & ~(list->page_bytes - 1);
     madvise((void *)first, source + (size_t)rows->end * row_bytes - first, advice);  // failing to is no failure
@@ -78,12 +113,12 @@ static void pack_item(void *context, int32_t item, int32_t thread) {
         pack_rows ahead = rows_of_item(list, item + ITEMS_AHEAD);
         advise(list, &ahead, MADV_WILLNEED);
     }
-    swiftlet_pack_here(rows.pack, rows.first, rows.end - rows.first);
+    swiftlet_pack_here(list->cpu, rows.pack, rows.first, rows.end - rows.first);
     advise(list, &rows, MADV_DONTNEED);
 }
 
 void swiftlet_pack_all(swiftlet_cpu *cpu, swiftlet_pack *packs, int32_t count) {
-    pack_list list = {.packs = packs, .page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE)};
+    pack_list list = {.cpu = cpu, .packs = packs, .page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE)};
     for (int32_t i = 0; i < count; i++) {
         if (item_count(&packs[i]) == 0) continue;
         packs[list.count] = packs[i];

@@ -24,8 +24,13 @@ double swiftlet_probe_read(swiftlet_cpu *cpu, const void *memory, size_t bytes, 
     return (double)work.chunks * PROBE_CHUNK_BYTES * passes / seconds;
 }
 
-double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype) {
-    const swiftlet_multiply_probe *probe = &cpu->kernels->probe_multiply[dtype];
+// Weights of other formats than int8 are widened and multiplied in the dtype.
+static const swiftlet_multiply_probe *probe_of(const swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format) {
+    return format == SWIFTLET_WEIGHTS_INT8 ? &cpu->kernels->probe_multiply_int8 : &cpu->kernels->probe_multiply[dtype];
+}
+
+double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format) {
+    const swiftlet_multiply_probe *probe = probe_of(cpu, dtype, format);
     probe_multiply_work work = {.cpu = cpu};
     int32_t items = cpu->threads * PROBE_ITEMS_PER_THREAD;
     double start = now_seconds();
@@ -34,6 +39,6 @@ double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype) {
     return (double)items * PROBE_ROUNDS * probe->operations_per_round / seconds;
 }
 
-const char *swiftlet_probe_instruction(const swiftlet_cpu *cpu, swiftlet_dtype dtype) {
-    return cpu->kernels->probe_multiply[dtype].instruction;
+const char *swiftlet_probe_instruction(const swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format) {
+    return probe_of(cpu, dtype, format)->instruction;
 }

@@ -13,28 +13,48 @@ static void probe_read(void *context, int32_t item, int32_t thread) {
     vw_store(swiftlet_scratch(work->cpu, thread), (seen[0] | seen[1]) | (seen[2] | seen[3]));
 }
 
+// One multiply-add of float32, or of as many values as an instruction takes of the other types.
+INLINE vf probe_step_f32(vf sum, vw words) { return vf_fma(sum, (vf)words, vf_set(1)); }
+INLINE vf probe_step_int8(vf sum, vw words) {
+#if HAS_INT8_DOT
+    return dot_int8(sum, words, words);
+#else
+    return dot_int16((vf)vw_set(1), sum, (vf)words);
+#endif
+}
+
 // The accumulators of the register tile, each multiplied and added to again and again.
-INLINE void probe_chains(const int32_t vectors, bool is_bf16, void *out) {
+INLINE void probe_chains(const int32_t vectors, vf (*const step)(vf, vw), void *out) {
     vf sum[24];
+    UNROLL
     for (int32_t j = 0; j < vectors; j++) sum[j] = vf_set((float)j);
-    vf factor = vf_set(0.5f), term = vf_set(1);
-    vw pair = vw_set(0x3f003f00u);  // two times 0.5
-    memcpy(out, &pair, sizeof(pair));
-    pair = vw_load(out);
+    vw words = vw_set(0x3f003f00u);  // about 0.5, two times 0.5, or small integers
+    memcpy(out, &words, sizeof(words));
+    words = vw_load(out);
     for (int32_t round = 0; round < PROBE_ROUNDS; round++)
-        for (int32_t j = 0; j < vectors; j++)
-            sum[j] = is_bf16 ? dot_bf16(sum[j], pair, (vw)factor) : vf_fma(sum[j], factor, term);
+        UNROLL
+        for (int32_t j = 0; j < vectors; j++) sum[j] = step(sum[j], words);
+    UNROLL
     for (int32_t j = 0; j < vectors; j++) vf_store((float *)out + 16 * j, sum[j]);
 }
 
 static void probe_multiply_f32(void *context, int32_t item, int32_t thread) {
     (void)item;
-    probe_chains(TILE_VECTORS_f32, false, swiftlet_scratch(((const probe_multiply_work *)context)->cpu, thread));
+    const probe_multiply_work *work = context;
+    probe_chains(TILE_VECTORS_f32, probe_step_f32, swiftlet_scratch(work->cpu, thread));
+}
+
+static void probe_multiply_int8(void *context, int32_t item, int32_t thread) {
+    (void)item;
+    const probe_multiply_work *work = context;
+    probe_chains(PROBE_VECTORS_int8, probe_step_int8, swiftlet_scratch(work->cpu, thread));
 }
 
 #if defined(LEVEL_AVX512BF16)
+INLINE vf probe_step_bf16(vf sum, vw words) { return dot_bf16(sum, words, words); }
 static void probe_multiply_bf16(void *context, int32_t item, int32_t thread) {
     (void)item;
-    probe_chains(TILE_VECTORS_bf16, true, swiftlet_scratch(((const probe_multiply_work *)context)->cpu, thread));
+    const probe_multiply_work *work = context;
+    probe_chains(TILE_VECTORS_bf16, probe_step_bf16, swiftlet_scratch(work->cpu, thread));
 }
 #endif

@@ -31,6 +31,9 @@
 #define HAS_FMA 1
 #else
 #define HAS_FMA 0
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 #endif
 
 // Whether dot_bf16 is one instruction.
@@ -39,6 +42,15 @@
 #else
 #define HAS_BF16_DOT 0
 #endif
+
+// Whether dot_int8 is one instruction, and what it wants added to one of its factors: x86's takes a signed and an
+// unsigned one.
+#if defined(LEVEL_HAS_INT8_DOT)
+#define HAS_INT8_DOT 1
+#else
+#define HAS_INT8_DOT 0
+#endif
+#define INT8_X_BIAS (HAS_INT8_DOT && !HAS_NEON ? 128 : 0)
 
 // Vectors are passed by value to inlined functions only, so their ABI does not matter.
 #pragma clang diagnostic ignored "-Wpsabi"
@@ -50,6 +62,9 @@
 typedef float vf __attribute__((vector_size(64)));     // 16 float32
 typedef uint32_t vw __attribute__((vector_size(64)));  // 16 words: a float32 or two bfloat16
 typedef int32_t vi __attribute__((vector_size(64)));
+typedef int32_t vi_half __attribute__((vector_size(32)));
+typedef int32_t vi_quarter __attribute__((vector_size(16)));
+typedef int16_t v_int16 __attribute__((vector_size(64)));
 typedef float vf_unaligned __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t vw_unaligned __attribute__((vector_size(64), aligned(4)));
 
@@ -59,6 +74,11 @@ INLINE vw vw_load(const uint32_t *p) { return *(const vw_unaligned *)p; }
 INLINE void vw_store(uint32_t *p, vw v) { *(vw_unaligned *)p = v; }
 INLINE vf vf_set(float x) { return (vf){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 INLINE vw vw_set(uint32_t x) { return (vw){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+INLINE vw vw_broadcast(const void *p) {  // four bytes of any alignment
+    uint32_t word;
+    memcpy(&word, p, 4);
+    return vw_set(word);
+}
 INLINE vi vi_iota(void) { return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
 
 // Lane masks are vi of 0 / -1; the compiler turns compare-and-select into mask registers on AVX-512.
@@ -71,6 +91,17 @@ INLINE vf vf_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask &
 #define FROM_QUARTERS(a, b, c, d) \
     FROM_HALVES(__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7), \
                 __builtin_shufflevector(c, d, 0, 1, 2, 3, 4, 5, 6, 7))
+
+// a0 b0 a1 b1 ..., first half and second half.
+#define INTERLEAVE_LOW(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define INTERLEAVE_HIGH(a, b) \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+// AVX2's hold half of one.
+#define HALF256(v, i) \
+    (__m256i) __builtin_shufflevector((vi)(v), (vi)(v), 8 * i, 8 * i + 1, 8 * i + 2, 8 * i + 3, 8 * i + 4, 8 * i + 5, \
+                                      8 * i + 6, 8 * i + 7)
+#define FROM_HALVES256(a, b) FROM_HALVES((vi_half)(a), (vi_half)(b))
 
 // a * b + c, fused where the level has it; on the portable level whatever one C expression gives.
 INLINE vf vf_fma(vf a, vf b, vf c) {
@@ -106,6 +137,47 @@ INLINE vf dot_bf16(vf acc, vw a, vw b) {
 #endif
 }
 INLINE vf dot_f32(vf acc, vw a, vw b) { return vf_fma((vf)a, (vf)b, acc); }
+
+// Products of eight-bit integers. Lanes of the sums are int32, in vectors of the type that all products share.
+
+#if HAS_INT8_DOT
+// acc + the sum of four products of signed w and x (with INT8_X_BIAS added to it).
+INLINE vf dot_int8(vf acc, vw w, vw x) {
+#if HAS_AVX512
+    return (vf)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x, (__m512i)w);
+#elif HAS_NEON
+#define DOT_QUARTER(i) vdotq_s32((int32x4_t)QUARTER(acc, i), (int8x16_t)QUARTER(w, i), (int8x16_t)QUARTER(x, i))
+    return (vf)FROM_QUARTERS(DOT_QUARTER(0), DOT_QUARTER(1), DOT_QUARTER(2), DOT_QUARTER(3));
+#undef DOT_QUARTER
+#else
+    __m256i low = _mm256_dpbusd_avx_epi32(HALF256(acc, 0), HALF256(x, 0), HALF256(w, 0));
+    __m256i high = _mm256_dpbusd_avx_epi32(HALF256(acc, 1), HALF256(x, 1), HALF256(w, 1));
+    return (vf)FROM_HALVES256(low, high);
+#endif
+}
+#else
+// A word's even and odd bytes as two int16.
+INLINE vf int8_even(vw w) { return (vf)((v_int16)(w << 8) >> 8); }
+INLINE vf int8_odd(vw w) { return (vf)((v_int16)w >> 8); }
+
+// acc + the sum of two products of int16. Of eight-bit values, so that nothing can overflow.
+INLINE vf dot_int16(vf acc, vf w, vf x) {
+#if HAS_AVX512
+    return (vf)((vi)acc + (vi)_mm512_madd_epi16((__m512i)w, (__m512i)x));
+#elif defined(LEVEL_AVX2)
+    __m256i low = _mm256_madd_epi16(HALF256(w, 0), HALF256(x, 0));
+    __m256i high = _mm256_madd_epi16(HALF256(w, 1), HALF256(x, 1));
+    return (vf)((vi)acc + (vi)FROM_HALVES256(low, high));
+#elif defined(__SSE2__)
+#define MADD_QUARTER(i) (vi_quarter)_mm_madd_epi16((__m128i)QUARTER(w, i), (__m128i)QUARTER(x, i))
+    return (vf)((vi)acc + FROM_QUARTERS(MADD_QUARTER(0), MADD_QUARTER(1), MADD_QUARTER(2), MADD_QUARTER(3)));
+#undef MADD_QUARTER
+#else
+    vi low = ((vi)((vw)w << 16) >> 16) * ((vi)((vw)x << 16) >> 16);
+    return (vf)((vi)acc + low + ((vi)w >> 16) * ((vi)x >> 16));
+#endif
+}
+#endif
 
 // Round to nearest even; NaN stays NaN.
 INLINE vw bf16_round(vf x) {  // the rounded value in the high half, low half zero

@@ -67,7 +67,7 @@ public struct EngineConfig: Sendable, Hashable {
     public var threads: Int?
     /// Bind threads to cores. Default off.
     public var pinThreads: Bool
-    /// `avx512bf16`, `avx512`, `avx2`, `neonbf16`, `neon` or `portable`. Default: the best this machine has.
+    /// `avx512bf16`, `avx512vnni`, `avx512`, `avx2vnni`, `avx2`, `neonbf16`, `neondot`, `neon` or `portable`. Default: the best this machine has.
     public var cpuLevel: String?
     /// Draws the seeds of requests that have none (`seed`). Default: different in each process.
     public var seed: UInt64?
@@ -132,8 +132,8 @@ public struct EngineConfig: Sendable, Hashable {
             throw LLMError(
                 .invalidConfiguration, "no-quantize-head needs quantization: without it nothing is quantised")
         }
-        if let quantization {
-            throw LLMError(.invalidConfiguration, "quantization \(quantization.rawValue) is not available yet")
+        if quantization == .int4 {
+            throw LLMError(.invalidConfiguration, "quantization int4 is not available yet")
         }
         switch kvCache {
         case .automatic: break

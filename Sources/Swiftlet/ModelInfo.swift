@@ -18,6 +18,8 @@ public struct ModelInfo: Sendable, Hashable {
     public var checkpointBytes: Int?
     /// The type it runs in: `bfloat16` or `float32`.
     public var dataType: String
+    /// What the weights are quantised to; nil when they are kept in `dataType`.
+    public var quantization: EngineConfig.Quantization?
     /// Bytes of the weights in memory.
     public var weightBytes: Int
     public var vocabularySize: Int
@@ -79,6 +81,7 @@ public struct ModelInfo: Sendable, Hashable {
         checkpointType = shape.checkpointDtype
         checkpointBytes = checkpoint?.byteCount
         dataType = plan.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
+        quantization = config.quantization
         weightBytes = plan.weightBytes
         vocabularySize = shape.vocabularySize
         hiddenSize = shape.hiddenSize
@@ -94,6 +97,11 @@ public struct ModelInfo: Sendable, Hashable {
         maxModelLength = length
         fit = Platform.availableMemory().map { Fit(plan, available: $0) }
     }
+}
+
+extension ModelInfo {
+    /// The type of most weights in memory.
+    package var weightType: String { quantization?.rawValue ?? dataType }
 }
 
 extension ModelInfo.Fit {

@@ -78,5 +78,5 @@ package enum GenerationConfigSource: String, ExpressibleByArgument, CaseIterable
 
 /// The kernels to use.
 package enum CPULevel: String, ExpressibleByArgument, CaseIterable, Sendable {
-    case avx512bf16, avx512, avx2, neonbf16, neon, portable
+    case avx512bf16, avx512vnni, avx512, avx2vnni, avx2, neonbf16, neondot, neon, portable
 }

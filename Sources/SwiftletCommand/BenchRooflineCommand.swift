@@ -29,11 +29,7 @@ package struct BenchRooflineCommand: ParsableCommand {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
-    @Option(help: "Quantise the weights of every layer at load; norms and biases stay as they are.")
-    package var quantization: EngineConfig.Quantization?
-
-    @Flag(inversion: .prefixedNo, help: "Quantise the embedding and the output head too.")
-    package var quantizeHead = true
+    @OptionGroup package var weights: QuantizationOptions
 
     @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
@@ -69,7 +65,7 @@ package struct BenchRooflineCommand: ParsableCommand {
     /// What is measured.
     package var config: EngineConfig {
         EngineConfig(
-            dtype: dtype, quantization: quantization, quantizeHead: quantizeHead, threads: threads,
+            dtype: dtype, quantization: weights.quantization, quantizeHead: weights.quantizeHead, threads: threads,
             cpuLevel: cpuLevel?.rawValue, seed: 0, loadFormat: loadFormat)
     }
 
@@ -81,7 +77,7 @@ package struct BenchRooflineCommand: ParsableCommand {
         let roofline = try bench.run { note("measuring " + $0) }
         let report = RooflineReport(
             roofline: roofline, model: info, cpuLevel: bench.backend.levelName, threads: bench.backend.threadCount,
-            instruction: bench.instruction)
+            instruction: bench.instruction, integerInstruction: bench.integerInstruction)
         if let plot { try BenchSession.write(Array(RooflinePlot(report).svg.utf8), to: plot) }
         if json {
             var writer = JSONWriter()

@@ -18,11 +18,7 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
-    @Option(help: "Quantise the weights of every layer at load; norms and biases stay as they are.")
-    package var quantization: EngineConfig.Quantization?
-
-    @Flag(inversion: .prefixedNo, help: "Quantise the embedding and the output head too.")
-    package var quantizeHead = true
+    @OptionGroup package var weights: QuantizationOptions
 
     @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
@@ -101,8 +97,8 @@ package struct EngineOptions: ParsableArguments {
     package var config: EngineConfig {
         var config = EngineConfig()
         config.dtype = dtype
-        config.quantization = quantization
-        config.quantizeHead = quantizeHead
+        config.quantization = weights.quantization
+        config.quantizeHead = weights.quantizeHead
         config.loadFormat = loadFormat
         config.maxModelLength = maxModelLen?.value
         config.maxSequences = maxNumSeqs ?? config.maxSequences

@@ -26,6 +26,8 @@ package struct InfoCommand: ParsableCommand {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
+    @OptionGroup package var weights: QuantizationOptions
+
     @Option(help: "Where weights would come from; dummy needs no more than config.json.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
 
@@ -50,7 +52,9 @@ package struct InfoCommand: ParsableCommand {
 
     /// What the model would be loaded with.
     package var config: EngineConfig {
-        var config = EngineConfig(dtype: dtype, maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
+        var config = EngineConfig(
+            dtype: dtype, quantization: weights.quantization, quantizeHead: weights.quantizeHead,
+            maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
         config.maxSequences = maxNumSeqs ?? config.maxSequences
         return config
     }

@@ -57,7 +57,7 @@ package struct InfoReport: Sendable {
         var text = line("supported", "yes")
         text += line("architecture", model.architecture)
         text += line("parameters", Format.count(model.parameterCount))
-        text += line("weights", "\(Format.bytes(model.weightBytes)) in \(model.dataType) (\(stored)\(named))")
+        text += line("weights", "\(Format.bytes(model.weightBytes)) in \(model.weightType) (\(stored)\(named))")
         text += line("vocabulary", Format.count(model.vocabularySize))
         text += line(
             "layers",
@@ -134,6 +134,7 @@ package struct InfoReport: Sendable {
         json.member("architecture", model.architecture)
         json.member("parameters", model.parameterCount)
         json.member("dtype", model.dataType)
+        if let quantization = model.quantization { json.member("quantization", quantization.rawValue) }
         json.member("checkpoint_dtype", model.checkpointType)
         json.member("checkpoint_bytes", model.checkpointBytes)
         json.member("weight_bytes", model.weightBytes)

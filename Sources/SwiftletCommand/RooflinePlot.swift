@@ -69,9 +69,9 @@ package struct RooflinePlot {
 
     private func axes(_ series: [Series]) -> Axes {
         let points = series.flatMap(\.points)
-        let ridge = limits.peak / limits.memory
-        let intensities = points.map(\.intensity) + [ridge / 4, ridge * 4]
-        let rates = points.map(\.rate) + [limits.peak]
+        let peaks = report.peaks.map(\.rate)
+        let intensities = points.map(\.intensity) + peaks.flatMap { [$0 / limits.memory / 4, $0 / limits.memory * 4] }
+        let rates = points.map(\.rate) + peaks
         let tens = rates.map { Self.log2($0) / Self.log2(10) }
         let twos = intensities.map(Self.log2)
         return Axes(
@@ -90,7 +90,7 @@ package struct RooflinePlot {
             <title id="title">Roofline of \(Self.escape(report.model.name))</title>
             \(Self.style)
             <rect class="paper" width="\(Int(Self.size.width))" height="\(Int(Self.size.height))"/>
-            <text class="heading" x="80" y="32">\(Self.escape(report.model.name)), \(report.model.dataType): \
+            <text class="heading" x="80" y="32">\(Self.escape(report.model.name)), \(report.types): \
             kernels \(report.cpuLevel), \(Format.count(report.threads, "thread"))</text>
             <text class="small" x="80" y="52">A point is at its share of the roof above it, as measured beside it. \
             Small numbers are M.</text>
@@ -125,20 +125,24 @@ package struct RooflinePlot {
     }
 
     private func roof(_ axes: Axes) -> String {
-        let ridge = limits.peak / limits.memory
+        let peaks = report.peaks
+        let highest = peaks.map(\.rate).max() ?? limits.peak
         let first = Platform.power(2, axes.x.lowerBound)
         let lowest = Platform.power(10, axes.y.lowerBound)
         // The slope begins where it enters the drawing.
         let start = max(first, lowest / limits.memory)
         let foot = axes.place(start, start * limits.memory)
-        let top = axes.place(ridge, limits.peak)
-        let end = axes.place(Platform.power(2, axes.x.upperBound), limits.peak)
-        var svg = Self.line("roof", foot, top) + Self.line("roof", top, end)
-        svg += """
-            <text class="label end" x="\(Self.digits(end.x))" y="\(Self.digits(end.y - 8))">\
-            \(Format.operationsRate(limits.peak)), \(Self.escape(report.instruction))</text>
+        let top = axes.place(highest / limits.memory, highest)
+        var svg = Self.line("roof", foot, top)
+        for peak in peaks {
+            let end = axes.place(Platform.power(2, axes.x.upperBound), peak.rate)
+            svg += Self.line("roof", axes.place(peak.rate / limits.memory, peak.rate), end)
+            svg += """
+                <text class="label end" x="\(Self.digits(end.x))" y="\(Self.digits(end.y - 8))">\
+                \(Format.operationsRate(peak.rate)), \(Self.escape(peak.instruction))</text>
 
-            """
+                """
+        }
         let middle = (x: (foot.x + top.x) / 2, y: (foot.y + top.y) / 2)
         svg += """
             <text class="label end" x="\(Self.digits(middle.x - 10))" y="\(Self.digits(middle.y - 6))">\

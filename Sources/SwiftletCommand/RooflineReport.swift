@@ -10,15 +10,21 @@ package struct RooflineReport: Sendable {
     package let model: ModelInfo
     package let cpuLevel: String
     package let threads: Int
-    /// What products with weights are made of.
+    /// What products in the compute type are made of.
     package let instruction: String
+    /// What products of eight-bit integers are made of, if there are any.
+    package let integerInstruction: String?
 
-    package init(roofline: Roofline, model: ModelInfo, cpuLevel: String, threads: Int, instruction: String) {
+    package init(
+        roofline: Roofline, model: ModelInfo, cpuLevel: String, threads: Int, instruction: String,
+        integerInstruction: String? = nil
+    ) {
         self.roofline = roofline
         self.model = model
         self.cpuLevel = cpuLevel
         self.threads = threads
         self.instruction = instruction
+        self.integerInstruction = integerInstruction
     }
 
     // MARK: - Text
@@ -29,15 +35,27 @@ package struct RooflineReport: Sendable {
             "machine",
             "\(MachineInfo().processor ?? "unknown processor"), \(Format.count(threads, "thread")), "
                 + "kernels \(cpuLevel)")
-        text += Format.line("model", "\(model.name), \(model.dataType)")
+        text += Format.line("model", "\(model.name), \(types)")
         text += Format.line(
             "memory",
             Format.bytesRate(limits.memory) + " (median; \(Format.bytesRate(roofline.slowestMemory)) to "
                 + "\(Format.bytesRate(roofline.fastestMemory)) meanwhile)")
         text += Format.line("last cache", Format.bytesRate(limits.cache))
-        text += Format.line("peak", "\(Format.operationsRate(limits.peak)) (\(instruction))")
+        let peaks = self.peaks.map { "\(Format.operationsRate($0.rate)) (\($0.instruction))" }
+        text += Format.line("peak", peaks.joined(separator: ", "))
         for group in Roofline.Group.allCases where !roofline.cells(of: group).isEmpty { text += "\n" + table(group) }
         return text
+    }
+
+    /// The peaks that products are held against, and what reaches them.
+    package var peaks: [(rate: Double, instruction: String)] {
+        let limits = roofline.limits
+        return [(limits.peak, instruction)] + (integerInstruction.map { [(limits.integerPeak, $0)] } ?? [])
+    }
+
+    /// `bfloat16`, or `bfloat16 with int8 weights`.
+    package var types: String {
+        model.quantization.map { "\(model.dataType) with \($0.rawValue) weights" } ?? model.dataType
     }
 
     private func table(_ group: Roofline.Group) -> String {
@@ -110,6 +128,7 @@ package struct RooflineReport: Sendable {
                 json.member("slowest_memory_bytes_per_second", roofline.slowestMemory)
                 json.member("fastest_memory_bytes_per_second", roofline.fastestMemory)
                 json.member("instruction", instruction)
+                if let integerInstruction { json.member("integer_instruction", integerInstruction) }
             }
             json.key("cells")
             json.array(roofline.cells) { Self.write($1, to: &$0) }

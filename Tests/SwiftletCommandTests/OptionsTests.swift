@@ -107,6 +107,18 @@ struct OptionsTests {
         #expect(named.logLevel(environment: ["SWIFTLET_LOG_LEVEL": "info"]) == .error)
     }
 
+    @Test("Weights are quantised on demand, the head with them unless it is named")
+    func quantization() throws {
+        let plain = try parse("x").engine.config
+        #expect(plain.quantization == nil && plain.quantizeHead)
+        for option in ["--quantization int8 x", "-q int8 x"] {
+            let config = try parse(option).engine.config
+            #expect(config.quantization == .int8 && config.quantizeHead)
+        }
+        #expect(try !parse("-q int8 --no-quantize-head x").engine.config.quantizeHead)
+        #expect(throws: (any Error).self) { try parse("--no-quantize-head x") }
+    }
+
     @Test("Help names every option")
     func help() {
         let help = SwiftletCommand.helpMessage(for: GenerateCommand.self)
@@ -114,7 +126,7 @@ struct OptionsTests {
             --input --output --temperature --top-k --top-p --min-p --presence-penalty --frequency-penalty \
             --repetition-penalty --max-tokens --min-tokens --stop --include-stop-str-in-output --stop-token-ids \
             --ignore-eos --logit-bias --allowed-token-ids -n, --logprobs --prompt-logprobs --no-skip-special-tokens \
-            -m, --model --tokenizer --dtype --load-format --max-model-len --max-num-seqs --max-num-batched-tokens \
+            -m, --model --tokenizer --dtype -q, --quantization --quantize-head --no-quantize-head --load-format --max-model-len --max-num-seqs --max-num-batched-tokens \
             --block-size --kv-cache-memory-bytes --num-gpu-blocks-override --enable-prefix-caching \
             --no-enable-prefix-caching --enable-chunked-prefill --no-enable-chunked-prefill --enable-mixed-batches --no-enable-mixed-batches --trace --seed \
             --generation-config --max-logprobs --threads --cpu-level --max-queued-requests --log-level --quiet --version

@@ -39,8 +39,9 @@ struct SeededRandom: RandomNumberGenerator {
 
 /// The levels this machine runs.
 let supportedLevels: [swiftlet_level] = [
-    SWIFTLET_LEVEL_PORTABLE, SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX512BF16,
-    SWIFTLET_LEVEL_NEON, SWIFTLET_LEVEL_NEONBF16,
+    SWIFTLET_LEVEL_PORTABLE, SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_AVX2VNNI, SWIFTLET_LEVEL_AVX512,
+    SWIFTLET_LEVEL_AVX512VNNI, SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_NEON, SWIFTLET_LEVEL_NEONDOT,
+    SWIFTLET_LEVEL_NEONBF16,
 ].filter { swiftlet_level_supported($0) }
 
 func name(of level: swiftlet_level) -> String { String(cString: swiftlet_level_name(level)) }
@@ -105,6 +106,16 @@ func rounded(_ values: [Float], to dtype: swiftlet_dtype) -> [Float] {
     dtype == SWIFTLET_BFLOAT16 ? values.map { float(bfloat16($0)) } : values
 }
 
+// MARK: - int8
+
+/// A row as eight-bit integers and what one of them stands for: the largest magnitude becomes 127.
+func quantized(_ row: some Collection<Float>) -> (integers: [Int], scale: Float) {
+    let largest = row.map(\.magnitude).max() ?? 0
+    guard largest >= 1e-30 else { return (row.map { _ in 0 }, 0) }
+    let inverse = 127 / largest
+    return (row.map { Int(($0 * inverse).rounded(.toNearestOrEven)) }, largest / 127)
+}
+
 /// A buffer of the compute dtype.
 struct Elements {
     var dtype: swiftlet_dtype
@@ -166,18 +177,32 @@ final class PackedMatrix {
     /// The words, by the layout that CSwiftletKernels.h documents.
     var words: [UInt32] { Array(UnsafeBufferPointer(start: matrix.words, count: byteCount / 4)) }
 
+    /// Where a checkpoint row lies.
+    private func place(_ row: Int) -> (panel: Int, lane: Int) {
+        guard matrix.gated else { return (row / 64, row % 64) }
+        let half = Int(matrix.rows) / 2
+        return (row % half / 32, row % half % 32 + row / half * 32)
+    }
+
+    /// The sum of a row's integers, of int8 weights.
+    func int8Sum(_ row: Int) -> Int {
+        let (panel, lane) = place(row)
+        let wordsPerRow = (Int(matrix.columns) + 3) / 4 + 2
+        return Int(Int32(bitPattern: matrix.words[((panel + 1) * wordsPerRow - 1) * 64 + lane]))
+    }
+
     /// The value at a checkpoint row and column.
     func value(_ row: Int, _ column: Int) -> Float {
-        let unit = matrix.dtype == SWIFTLET_BFLOAT16 ? 2 : 1
-        let wordsPerRow = (Int(matrix.columns) + unit - 1) / unit
-        var panel = row / 64
-        var lane = row % 64
-        if matrix.gated {
-            let half = Int(matrix.rows) / 2
-            panel = row % half / 32
-            lane = row % half % 32 + row / half * 32
-        }
+        let isInt8 = matrix.format == SWIFTLET_WEIGHTS_INT8
+        let unit = isInt8 ? 4 : matrix.dtype == SWIFTLET_BFLOAT16 ? 2 : 1
+        // A panel of int8 ends with scales and sums.
+        let wordsPerRow = (Int(matrix.columns) + unit - 1) / unit + (isInt8 ? 2 : 0)
+        let (panel, lane) = place(row)
         let word = matrix.words[(panel * wordsPerRow + column / unit) * 64 + lane]
+        if isInt8 {
+            let scale = Float(bitPattern: matrix.words[((panel + 1) * wordsPerRow - 2) * 64 + lane])
+            return Float(Int8(truncatingIfNeeded: word >> (8 * (column % 4)))) * scale
+        }
         if unit == 1 { return Float(bitPattern: word) }
         return float(UInt16(truncatingIfNeeded: column % 2 == 0 ? word : word >> 16))
     }

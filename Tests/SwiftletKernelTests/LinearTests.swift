@@ -12,9 +12,12 @@ extension Kernels {
             var columns: Int
             var tokens: Int
             var dtype: swiftlet_dtype
+            var format: swiftlet_weights
             var epilogue: swiftlet_epilogue
             var weights: [Float]  // [rows, columns]
             var x: [Float]  // [tokens, stride], NaN past the columns
+            var quantizedWeights: [(integers: [Int], scale: Float)] = []  // [rows], of int8 weights
+            var quantizedX: [(integers: [Int], scale: Float)] = []  // [tokens], of int8 weights
             var stride: Int
             var bias: [Float]?  // [rows]
             var initial: [Float]  // [tokens, outputs]
@@ -25,13 +28,16 @@ extension Kernels {
             var storesFloats: Bool { epilogue == SWIFTLET_STORE_FLOAT || epilogue == SWIFTLET_ADD_FLOAT }
             var outType: swiftlet_dtype { storesFloats ? SWIFTLET_FLOAT32 : dtype }
 
-            init(rows: Int, columns: Int, tokens: Int, dtype: swiftlet_dtype, epilogue: swiftlet_epilogue, seed: UInt64)
-            {
+            init(
+                rows: Int, columns: Int, tokens: Int, dtype: swiftlet_dtype,
+                format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE, epilogue: swiftlet_epilogue, seed: UInt64
+            ) {
                 var random = SeededRandom(seed)
                 self.rows = epilogue == SWIFTLET_GATED_SILU ? (rows + 1) / 2 * 2 : rows
                 self.columns = columns
                 self.tokens = tokens
                 self.dtype = dtype
+                self.format = format
                 self.epilogue = epilogue
                 let rowCount = self.rows
                 weights = rounded((0..<rowCount * columns).map { _ in random.float() }, to: dtype)
@@ -41,12 +47,22 @@ extension Kernels {
                 x = rounded(x, to: dtype)
                 bias = random.bool() ? (0..<rowCount).map { _ in random.float() } : nil
                 initial = (0..<tokens * rowCount).map { _ in random.float() }
+                guard format == SWIFTLET_WEIGHTS_INT8 else { return }
+                quantizedWeights = (0..<rowCount).map { quantized(weights[$0 * columns..<($0 + 1) * columns]) }
+                quantizedX = (0..<tokens).map { quantized(x[$0 * stride..<$0 * stride + columns]) }
             }
 
             /// W x + bias of one row, and the sum of the terms' magnitudes.
             func exact(_ token: Int, _ row: Int) -> (value: Double, magnitude: Double) {
                 var value = Double(bias?[row] ?? 0)
                 var magnitude = abs(value)
+                if format == SWIFTLET_WEIGHTS_INT8 {
+                    let (x, weights) = (quantizedX[token], quantizedWeights[row])
+                    let sum = zip(x.integers, weights.integers).reduce(0) { $0 + $1.0 * $1.1 }
+                    // The sum is exact: only scaling it rounds.
+                    let term = Double(sum) * Double(x.scale) * Double(weights.scale)
+                    return (value + term, magnitude + abs(term))
+                }
                 for column in 0..<columns {
                     let term = Double(weights[row * columns + column]) * Double(x[token * stride + column])
                     value += term
@@ -74,7 +90,8 @@ extension Kernels {
 
             /// Runs tokens in the given groups; the result [tokens, outStride], 99 past the outputs.
             func run(_ pool: Pool, groups: [Range<Int>]) -> Elements {
-                let packed = PackedMatrix(pool, weights, rows: rows, columns: columns, dtype: dtype, gated: gated)
+                let packed = PackedMatrix(
+                    pool, weights, rows: rows, columns: columns, dtype: dtype, gated: gated, format: format)
                 let input = Elements(x, dtype)
                 var values = [Float](repeating: 99, count: tokens * outStride)
                 for token in 0..<tokens {
@@ -111,7 +128,10 @@ extension Kernels {
                     let margin = values[token * outStride + outputs..<(token + 1) * outStride]
                     #expect(margin.allSatisfy { $0 == 99 }, "\(label): written past a row's end")
                 }
-                #expect(worst <= 1, "\(label): \(rows)x\(columns), \(tokens) tokens, epilogue \(epilogue.rawValue)")
+                #expect(
+                    worst <= 1,
+                    "\(label), format \(format.rawValue): \(rows)x\(columns), \(tokens) tokens, epilogue \(epilogue.rawValue)"
+                )
             }
         }
 
@@ -119,38 +139,50 @@ extension Kernels {
             SWIFTLET_STORE, SWIFTLET_STORE_FLOAT, SWIFTLET_ADD_FLOAT, SWIFTLET_GATED_SILU,
         ]
 
-        private func randomProblem(_ seed: UInt64, _ dtype: swiftlet_dtype) -> Problem {
+        private func randomProblem(
+            _ seed: UInt64, _ dtype: swiftlet_dtype, _ format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE
+        ) -> Problem {
             var random = SeededRandom(seed)
             return Problem(
                 rows: random.int(1...200), columns: random.int(1...(seed % 4 == 0 ? 300 : 40)),
                 tokens: random.int(1...(seed % 3 == 0 ? 40 : 9)), dtype: dtype,
-                epilogue: Self.epilogues[Int(seed % 4)], seed: seed)
+                format: format, epilogue: Self.epilogues[Int(seed % 4)], seed: seed)
         }
 
-        @Test(arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue])
-        func everyLevelAgreesWithDoublePrecision(dtype: UInt32) {
+        @Test(
+            arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue],
+            [SWIFTLET_WEIGHTS_NATIVE.rawValue, SWIFTLET_WEIGHTS_INT8.rawValue])
+        func everyLevelAgreesWithDoublePrecision(dtype: UInt32, format: UInt32) {
             let pools = supportedLevels.map { ($0, Pool($0, threads: 2)) }
             for seed in 0..<48 as Range<UInt64> {
-                let problem = randomProblem(seed, swiftlet_dtype(rawValue: dtype))
+                let problem = randomProblem(
+                    seed, swiftlet_dtype(rawValue: dtype), swiftlet_weights(rawValue: format))
                 for (level, pool) in pools {
                     problem.check(problem.run(pool, groups: [0..<problem.tokens]), name(of: level))
                 }
             }
         }
 
-        @Test(arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue])
-        func longColumnsAndManyTokensAreRight(dtype: UInt32) {
+        @Test(
+            arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue],
+            [SWIFTLET_WEIGHTS_NATIVE.rawValue, SWIFTLET_WEIGHTS_INT8.rawValue])
+        func longColumnsAndManyTokensAreRight(dtype: UInt32, format: UInt32) {
+            let (dtype, format) = (swiftlet_dtype(rawValue: dtype), swiftlet_weights(rawValue: format))
             // More than one block of columns, more than one chunk of tokens, prefetching.
             let problem = Problem(
-                rows: 70, columns: 4099, tokens: 9, dtype: swiftlet_dtype(rawValue: dtype),
-                epilogue: SWIFTLET_STORE_FLOAT, seed: 11)
+                rows: 70, columns: 4099, tokens: 9, dtype: dtype, format: format, epilogue: SWIFTLET_STORE_FLOAT,
+                seed: 11)
             let many = Problem(
-                rows: 130, columns: 65, tokens: 205, dtype: swiftlet_dtype(rawValue: dtype),
-                epilogue: SWIFTLET_GATED_SILU, seed: 12)
+                rows: 130, columns: 65, tokens: 205, dtype: dtype, format: format, epilogue: SWIFTLET_GATED_SILU,
+                seed: 12)
+            // More rows than are quantised at once.
+            let more = Problem(
+                rows: 10, columns: 33, tokens: 700, dtype: dtype, format: format, epilogue: SWIFTLET_STORE, seed: 13)
             for level in supportedLevels {
                 let pool = Pool(level, threads: 2)
                 problem.check(problem.run(pool, groups: [0..<9]), name(of: level))
                 many.check(many.run(pool, groups: [0..<205]), name(of: level))
+                more.check(more.run(pool, groups: [0..<700]), name(of: level))
             }
         }
 
@@ -164,12 +196,16 @@ extension Kernels {
             return groups
         }
 
-        @Test(arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue])
-        func noBitDependsOnGroupingOrThreads(dtype: UInt32) {
-            let dtype = swiftlet_dtype(rawValue: dtype)
-            var problems = (100..<116 as Range<UInt64>).map { randomProblem($0, dtype) }
+        @Test(
+            arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue],
+            [SWIFTLET_WEIGHTS_NATIVE.rawValue, SWIFTLET_WEIGHTS_INT8.rawValue])
+        func noBitDependsOnGroupingOrThreads(dtype: UInt32, format: UInt32) {
+            let (dtype, format) = (swiftlet_dtype(rawValue: dtype), swiftlet_weights(rawValue: format))
+            var problems = (100..<116 as Range<UInt64>).map { randomProblem($0, dtype, format) }
             problems.append(
-                Problem(rows: 129, columns: 2100, tokens: 101, dtype: dtype, epilogue: SWIFTLET_STORE, seed: 1))
+                Problem(
+                    rows: 129, columns: 2100, tokens: 101, dtype: dtype, format: format, epilogue: SWIFTLET_STORE,
+                    seed: 1))
             var random = SeededRandom(9)
             for level in supportedLevels {
                 let pools = [1, 2, 3].map { Pool(level, threads: $0) }

@@ -6,8 +6,11 @@ import Testing
 extension Kernels {
     @Suite struct PoolTests {
         @Test func levelsHaveNamesAndThePortableOneIsAlwaysThere() {
-            let names = (0..<6).map { name(of: swiftlet_level(rawValue: $0)) }
-            #expect(names == ["portable", "avx2", "avx512", "avx512bf16", "neon", "neonbf16"])
+            let names = (0..<9).map { name(of: swiftlet_level(rawValue: $0)) }
+            #expect(
+                names == [
+                    "portable", "avx2", "avx2vnni", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot", "neonbf16",
+                ])
             #expect(swiftlet_level_supported(SWIFTLET_LEVEL_PORTABLE))
             #expect(!swiftlet_level_supported(swiftlet_level(rawValue: 99)))
             #expect(swiftlet_cpu_create(swiftlet_level(rawValue: 99), 1, false) == nil)

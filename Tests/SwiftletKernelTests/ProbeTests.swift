@@ -29,11 +29,19 @@ extension Kernels {
         func multiply(level: swiftlet_level) {
             let pool = Pool(level, threads: 2)
             for dtype in [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16] {
-                let rate = swiftlet_probe_multiply(pool.cpu, dtype)
-                #expect(rate > 0 && rate.isFinite)
-                let name = String(cString: swiftlet_probe_instruction(pool.cpu, dtype))
-                let isNative = level == SWIFTLET_LEVEL_AVX512BF16 && dtype == SWIFTLET_BFLOAT16
-                #expect(isNative == (name == "vdpbf16ps"), "\(name)")
+                for format in [SWIFTLET_WEIGHTS_NATIVE, SWIFTLET_WEIGHTS_INT8] {
+                    let rate = swiftlet_probe_multiply(pool.cpu, dtype, format)
+                    #expect(rate > 0 && rate.isFinite)
+                    let name = String(cString: swiftlet_probe_instruction(pool.cpu, dtype, format))
+                    let isInt8 = format == SWIFTLET_WEIGHTS_INT8
+                    let isNative = level == SWIFTLET_LEVEL_AVX512BF16 && dtype == SWIFTLET_BFLOAT16 && !isInt8
+                    #expect(isNative == (name == "vdpbf16ps"), "\(name)")
+                    let hasDot = [
+                        SWIFTLET_LEVEL_AVX2VNNI, SWIFTLET_LEVEL_AVX512VNNI, SWIFTLET_LEVEL_AVX512BF16,
+                        SWIFTLET_LEVEL_NEONDOT, SWIFTLET_LEVEL_NEONBF16,
+                    ].contains(level)
+                    #expect((isInt8 && hasDot) == ["vpdpbusd", "sdot"].contains(name), "\(name)")
+                }
             }
         }
     }

@@ -7,7 +7,8 @@ typedef struct {
     int32_t rows, columns, tokens;
     swiftlet_dtype dtype, out_type;
     swiftlet_epilogue epilogue;
-    float *weights;  // [rows, columns]
+    float *weights;  // [rows, columns], as the format keeps them
+    float *values;   // [tokens, columns], what the products take x for
     void *x;         // [tokens, x_stride]
     float *bias;     // [rows] or NULL
     float *initial;  // [tokens, out_stride]
@@ -15,8 +16,18 @@ typedef struct {
     swiftlet_matrix matrix;
 } problem;
 
-static problem make_problem(const check_level *level, uint64_t seed, swiftlet_dtype dtype, int32_t rows,
-                            int32_t columns, int32_t tokens, swiftlet_epilogue epilogue) {
+/// Rows of values as eight-bit integers keep them: the largest magnitude of a row is 127.
+static void round_to_int8(float *values, int32_t rows, int32_t columns) {
+    for (int32_t row = 0; row < rows; row++, values += columns) {
+        float largest = 0;
+        for (int32_t c = 0; c < columns; c++) largest = fmaxf(largest, fabsf(values[c]));
+        float inverse = 127 / largest;
+        for (int32_t c = 0; c < columns; c++) values[c] = rintf(values[c] * inverse) * (largest / 127);
+    }
+}
+
+static problem make_problem(const check_level *level, uint64_t seed, swiftlet_dtype dtype, swiftlet_weights format,
+                            int32_t rows, int32_t columns, int32_t tokens, swiftlet_epilogue epilogue) {
     bool gated = epilogue == SWIFTLET_GATED_SILU;
     problem p = {.rows = gated ? (rows + 1) / 2 * 2 : rows, .columns = columns, .tokens = tokens, .dtype = dtype,
                  .epilogue = epilogue, .x_stride = (size_t)columns + seed % 3};
@@ -31,7 +42,10 @@ static problem make_problem(const check_level *level, uint64_t seed, swiftlet_dt
     for (int32_t i = 0; p.bias && i < p.rows; i++) p.bias[i] = random_float(&seed);
     p.initial = zeroed((size_t)tokens * p.out_stride * 4);
     for (size_t i = 0; i < (size_t)tokens * p.out_stride; i++) p.initial[i] = random_float(&seed);
-    p.matrix = (swiftlet_matrix){.rows = p.rows, .columns = columns, .dtype = dtype, .gated = gated};
+    p.values = zeroed((size_t)tokens * (size_t)columns * 4);
+    for (int32_t i = 0; i < tokens * columns; i++)
+        p.values[i] = element(p.x, dtype, (size_t)(i / columns) * p.x_stride + (size_t)(i % columns));
+    p.matrix = (swiftlet_matrix){.rows = p.rows, .columns = columns, .dtype = dtype, .format = format, .gated = gated};
     p.matrix.words = swiftlet_allocate(swiftlet_matrix_bytes(&p.matrix));
     int32_t half = gated ? p.rows / 2 : p.rows;
     swiftlet_pack_rows(level->three, &p.matrix, gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE, 0, half, p.weights,
@@ -39,12 +53,17 @@ static problem make_problem(const check_level *level, uint64_t seed, swiftlet_dt
     if (gated)
         swiftlet_pack_rows(level->three, &p.matrix, SWIFTLET_PART_UP, 0, half, p.weights + half * columns,
                            SWIFTLET_SOURCE_F32, (size_t)columns);
+    if (format == SWIFTLET_WEIGHTS_INT8) {
+        round_to_int8(p.weights, p.rows, columns);
+        round_to_int8(p.values, tokens, columns);
+    }
     return p;
 }
 
 static void free_problem(problem *p) {
     swiftlet_release(p->matrix.words, swiftlet_matrix_bytes(&p->matrix));
     free(p->weights);
+    free(p->values);
     free(p->x);
     free(p->bias);
     free(p->initial);
@@ -67,8 +86,7 @@ static double exact_row(const problem *p, int32_t token, int32_t row, double *ma
     double value = p->bias ? p->bias[row] : 0;
     *magnitude = fabs(value);
     for (int32_t c = 0; c < p->columns; c++) {
-        double term = (double)p->weights[row * p->columns + c] *
-                      (double)element(p->x, p->dtype, (size_t)token * p->x_stride + (size_t)c);
+        double term = (double)p->weights[row * p->columns + c] * (double)p->values[token * p->columns + c];
         value += term;
         *magnitude += fabs(term);
     }
@@ -92,8 +110,8 @@ static void compare_linear(const check_level *level, const problem *p, const uin
             double error = fabs(got - wanted) / bound;
             if (!(error <= worst)) worst = error;
         }
-    CHECK(worst <= 1, "%s %s: %d x %d, %d tokens, epilogue %d: %g times the bound", level->name, name_of(p->dtype),
-          p->rows, p->columns, p->tokens, (int)p->epilogue, worst);
+    CHECK(worst <= 1, "%s %s, format %d: %d x %d, %d tokens, epilogue %d: %g times the bound", level->name,
+          name_of(p->dtype), (int)p->matrix.format, p->rows, p->columns, p->tokens, (int)p->epilogue, worst);
 }
 
 static void check_problem(const check_level *level, problem *p) {
@@ -103,27 +121,32 @@ static void check_problem(const check_level *level, problem *p) {
     static const int32_t groups[] = {1, 2, 3, 4, 5, 6, 7, 13, 1000};
     for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
         uint8_t *other = run_linear(level->three, p, groups[i]);
-        CHECK(memcmp(all, other, bytes) == 0, "%s %s: %d x %d, %d tokens, groups of %d", level->name,
-              name_of(p->dtype), p->rows, p->columns, p->tokens, groups[i]);
+        CHECK(memcmp(all, other, bytes) == 0, "%s %s, format %d: %d x %d, %d tokens, groups of %d", level->name,
+              name_of(p->dtype), (int)p->matrix.format, p->rows, p->columns, p->tokens, groups[i]);
         free(other);
     }
     free(all);
     free_problem(p);
 }
 
+static void check_format(const check_level *level, swiftlet_dtype dtype, swiftlet_weights format) {
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        uint64_t state = seed + 1;
+        int32_t columns = random_int(&state, 1, seed % 4 ? 40 : 300), rows = random_int(&state, 1, 200);
+        problem p = make_problem(level, seed, dtype, format, rows, columns, random_int(&state, 1, seed % 3 ? 9 : 40),
+                                 (swiftlet_epilogue)(seed % 4));
+        check_problem(level, &p);
+    }
+    problem longer = make_problem(level, 7, dtype, format, 70, 2309, 9, SWIFTLET_STORE_FLOAT);
+    check_problem(level, &longer);
+    problem more = make_problem(level, 8, dtype, format, 66, 129, 205, SWIFTLET_STORE_FLOAT);
+    check_problem(level, &more);
+}
+
 void check_linear(const check_level *level) {
     for (int dtype = 0; dtype < 2; dtype++) {
-        for (uint64_t seed = 0; seed < 40; seed++) {
-            uint64_t state = seed + 1;
-            int32_t columns = random_int(&state, 1, seed % 4 ? 40 : 300), rows = random_int(&state, 1, 200);
-            problem p = make_problem(level, seed, (swiftlet_dtype)dtype, rows, columns,
-                                     random_int(&state, 1, seed % 3 ? 9 : 40), (swiftlet_epilogue)(seed % 4));
-            check_problem(level, &p);
-        }
-        problem longer = make_problem(level, 7, (swiftlet_dtype)dtype, 70, 2309, 9, SWIFTLET_STORE_FLOAT);
-        check_problem(level, &longer);
-        problem more = make_problem(level, 8, (swiftlet_dtype)dtype, 66, 129, 205, SWIFTLET_STORE_FLOAT);
-        check_problem(level, &more);
+        check_format(level, (swiftlet_dtype)dtype, SWIFTLET_WEIGHTS_NATIVE);
+        check_format(level, (swiftlet_dtype)dtype, SWIFTLET_WEIGHTS_INT8);
     }
 }
 

@@ -30,10 +30,13 @@ typedef enum { SWIFTLET_SOURCE_F32 = 0, SWIFTLET_SOURCE_BF16 = 1, SWIFTLET_SOURC
 typedef enum {
     SWIFTLET_LEVEL_PORTABLE = 0,
     SWIFTLET_LEVEL_AVX2 = 1,
-    SWIFTLET_LEVEL_AVX512 = 2,
-    SWIFTLET_LEVEL_AVX512BF16 = 3,
-    SWIFTLET_LEVEL_NEON = 4,
-    SWIFTLET_LEVEL_NEONBF16 = 5,
+    SWIFTLET_LEVEL_AVX2VNNI = 2,
+    SWIFTLET_LEVEL_AVX512 = 3,
+    SWIFTLET_LEVEL_AVX512VNNI = 4,
+    SWIFTLET_LEVEL_AVX512BF16 = 5,
+    SWIFTLET_LEVEL_NEON = 6,
+    SWIFTLET_LEVEL_NEONDOT = 7,
+    SWIFTLET_LEVEL_NEONBF16 = 8,
 } swiftlet_level;
 
 bool swiftlet_level_supported(swiftlet_level level);
@@ -77,9 +80,13 @@ void swiftlet_release(void *memory, size_t bytes);
 
 // --- Packed matrices -----------------------------------------------------------------------------------
 
+/// The most columns a matrix may have: sums of eight-bit products stay below 2^31.
+enum { SWIFTLET_MAX_COLUMNS = 131072 };
+
 /// A weight matrix [rows, columns] (y = W x), packed as panels [ceil(rows / 64)][ceil(columns / unit)][64] of
-/// 32-bit words. A word is one float32 (unit 1) or two bfloat16 of neighbouring columns, the lower one in the
-/// low half (unit 2). Padding is zero. A gated matrix holds gate and up projections of `rows / 2` outputs each:
+/// 32-bit words. A word is one float32 (unit 1), or two bfloat16 (unit 2) or four int8 (unit 4) of neighbouring
+/// columns, the lowest one in the low bits. Padding is zero. A panel of int8 ends with the scales of its rows
+/// (float32 [64]) and the sums of their integers (int32 [64]). A gated matrix holds gate and up projections of `rows / 2` outputs each:
 /// panel p has gate rows 32p..<32p+32 in its first half and the same up rows in its second half, so its panels
 /// are [ceil(rows / 2 / 32)].
 typedef struct {
@@ -225,11 +232,12 @@ void swiftlet_sample(swiftlet_cpu *cpu, swiftlet_sample_row *rows, int32_t count
 /// All threads read `bytes` of memory (whole chunks of 1 MiB of them) `passes` times, in order, as weights are
 /// read. Returns bytes a second; 0 when there is no whole chunk.
 double swiftlet_probe_read(swiftlet_cpu *cpu, const void *memory, size_t bytes, int32_t passes);
-/// All threads multiply in registers, with the instruction that products of this dtype are made of at this level.
-/// Returns operations a second (a multiplication and an addition are two). Takes a few milliseconds.
-double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype);
+/// All threads multiply in registers, with the instruction that products of activations of this dtype and weights of
+/// this format are made of at this level. Returns operations a second (a multiplication and an addition are two). Takes
+/// a few milliseconds.
+double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format);
 /// What that instruction is called.
-const char *swiftlet_probe_instruction(const swiftlet_cpu *cpu, swiftlet_dtype dtype);
+const char *swiftlet_probe_instruction(const swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format);
 
 #ifdef __cplusplus
 }

@@ -61,6 +61,7 @@ package struct MachineLimits: Sendable, Hashable {
 package final class MachineProbe {
     private let backend: CPUBackend
     private let pages: CPUPages
+    private let hasIntegerProducts: Bool
     private let cacheSample: Int
     private var place = 0
     private var last = MachineLimits(memory: 0, cache: 0, peak: 0)
@@ -70,16 +71,15 @@ package final class MachineProbe {
     /// Bytes of one reading.
     private static let sampleSize = 32 << 20
 
-    package init(_ backend: CPUBackend) throws(LLMError) {
+    /// - Parameter hasIntegerProducts: Whether the peak of eight-bit integers is measured too.
+    package init(_ backend: CPUBackend, hasIntegerProducts: Bool = false) throws(LLMError) {
         self.backend = backend
+        self.hasIntegerProducts = hasIntegerProducts
         pages = try CPUPages(byteCount: Self.memorySize, for: "the bandwidth probe")
         // Untouched pages would all be the one page of zeros.
         pages.memory.initializeMemory(as: UInt8.self, repeating: 1, count: Self.memorySize)
         cacheSample = min(max(Platform.lastCacheSize() * 3 / 8, 1 << 20), 16 << 20)
     }
-
-    /// What products with weights are made of.
-    package var instruction: String { backend.multiplyInstruction }
 
     /// What the machine can do now, as the best of two short readings. What the work has nothing of keeps its last
     /// value. Takes some five milliseconds.
@@ -95,7 +95,10 @@ package final class MachineProbe {
         best(work?.cacheBytes, \.cache) {
             backend.readBandwidth(pages.memory, byteCount: cacheSample, passes: 8)
         }
-        best(work?.floatOperations, \.peak) { backend.multiplyPeak() }
+        best(work?.floatOperations, \.peak) { backend.multiplyPeak(nil) }
+        if hasIntegerProducts {
+            best(work?.integerOperations, \.integerPeak) { backend.multiplyPeak(.int8) }
+        }
         return last
     }
 

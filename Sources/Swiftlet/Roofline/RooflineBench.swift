@@ -26,6 +26,7 @@ package final class RooflineBench {
     /// The longest context that is measured.
     let maxContext: Int
     private let isQuick: Bool
+    private let hasIntegerProducts: Bool
     private let probe: MachineProbe
     private var samples: [MachineLimits] = []
     private var cells: [Roofline.Cell] = []
@@ -60,7 +61,8 @@ package final class RooflineBench {
             source: checkpoint.map { .checkpoint($0) } ?? .random(seed: engine.seed ?? 0),
             quantization: WeightQuantization(engine)
         ).load(positions: maxContext)
-        probe = try MachineProbe(backend)
+        hasIntegerProducts = engine.quantization == .int8
+        probe = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts)
     }
 
     private static func checkFits(_ plan: MemoryPlan) throws(LLMError) {
@@ -72,8 +74,10 @@ package final class RooflineBench {
         }
     }
 
-    /// What products with weights are made of.
-    package var instruction: String { probe.instruction }
+    /// What products in the compute type are made of.
+    package var instruction: String { backend.multiplyInstruction(nil) }
+    /// What products with int8 weights are made of, if there are any.
+    package var integerInstruction: String? { hasIntegerProducts ? backend.multiplyInstruction(.int8) : nil }
 
     /// Measures everything. `report` is told what comes next.
     package func run(_ report: (String) -> Void) throws(LLMError) -> Roofline {

@@ -10,18 +10,23 @@ final class ModelHarness {
     private let blocks: BlockManager
     private let batch: Batch
 
-    /// With a seed the weights are random, as those of an engine with this seed and `load-format dummy`.
+    /// With a seed the weights are random, as those of an engine with this seed and `load-format dummy`. Without a
+    /// directory it is the demo model.
     init(
-        _ directory: String, dtype: swiftlet_dtype = SWIFTLET_FLOAT32, level: String? = nil, threads: Int = 1,
-        blockSize: Int = 64, maxTokens: Int = 512, dummySeed: UInt64? = nil
+        _ directory: String?, dtype: swiftlet_dtype = SWIFTLET_FLOAT32, quantization: EngineConfig.Quantization? = nil,
+        quantizeHead: Bool = true, level: String? = nil, threads: Int = 1, blockSize: Int = 64, maxTokens: Int = 512,
+        dummySeed: UInt64? = nil
     ) throws {
-        let files = try ModelFiles(directory: directory)
+        let files = if let directory { try ModelFiles(directory: directory) } else { ModelLoader.demoModel }
         config = try files.config()
         backend = try CPUBackend(level: level, threads: threads, isPinned: false, dtype: dtype)
         let positions = min(config.maximumLength, 2048)
         let source: WeightLoader<CPUBackend>.Source =
             if let dummySeed { .random(seed: dummySeed) } else { .checkpoint(try Checkpoint(files)) }
-        let weights = try WeightLoader(config: config, backend: backend, source: source).load(positions: positions)
+        let weights = try WeightLoader(
+            config: config, backend: backend, source: source,
+            quantization: WeightQuantization(EngineConfig(quantization: quantization, quantizeHead: quantizeHead))
+        ).load(positions: positions)
         let blockCount = positions / blockSize + 1
         let caches = try (0..<config.layerCount).map { [backend, config] _ in
             try backend.makeCache(
@@ -32,6 +37,20 @@ final class ModelHarness {
             config: config, backend: backend, weights: weights, caches: caches, maxTokens: maxTokens, maxLogitRows: 64)
         blocks = BlockManager(blockCount: blockCount, blockSize: blockSize, isPrefixCacheEnabled: false)
         batch = Batch(maxTokens: maxTokens, maxSequences: 1, maxBlocksPerSequence: blockCount)
+    }
+
+    /// Logits after each token of a prompt that is run at once.
+    func allLogits(_ prompt: [Int32]) -> [[Float]] {
+        let sequence = SequenceState(id: 0, prompt: prompt, params: .greedy, tokenLimit: prompt.count + 1)
+        precondition(blocks.admit(sequence))
+        defer { blocks.release(sequence) }
+        sequence.scheduledTokenCount = prompt.count
+        batch.fill([sequence])
+        model.forward(batch)
+        return prompt.indices.map { index in
+            let logits = model.logits(ofRows: [Int32(index)], count: 1)
+            return Array(UnsafeBufferPointer(start: backend.hostRow(logits, 0), count: config.vocabularySize))
+        }
     }
 
     /// Logits after the last token of the prompt, the prompt being run in chunks of this size.

@@ -41,8 +41,9 @@ package final class CPUBackend: Backend {
     /// All levels that this machine has, best first.
     package static var supportedLevels: [swiftlet_level] {
         [
-            SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX2,
-            SWIFTLET_LEVEL_NEONBF16, SWIFTLET_LEVEL_NEON, SWIFTLET_LEVEL_PORTABLE,
+            SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_AVX512VNNI, SWIFTLET_LEVEL_AVX512, SWIFTLET_LEVEL_AVX2VNNI,
+            SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_NEONBF16, SWIFTLET_LEVEL_NEONDOT, SWIFTLET_LEVEL_NEON,
+            SWIFTLET_LEVEL_PORTABLE,
         ].filter { swiftlet_level_supported($0) }
     }
 
@@ -63,24 +64,31 @@ package final class CPUBackend: Backend {
         swiftlet_probe_read(cpu, memory, byteCount, Int32(passes))
     }
 
-    /// Operations a second that all threads compute in registers.
-    func multiplyPeak() -> Double { swiftlet_probe_multiply(cpu, dtype) }
+    /// Operations a second that all threads compute in registers, as products with weights of this kind do.
+    func multiplyPeak(_ quantization: EngineConfig.Quantization?) -> Double {
+        swiftlet_probe_multiply(cpu, dtype, Self.format(quantization))
+    }
 
     /// The instruction that they use.
-    var multiplyInstruction: String { String(cString: swiftlet_probe_instruction(cpu, dtype)) }
+    func multiplyInstruction(_ quantization: EngineConfig.Quantization?) -> String {
+        String(cString: swiftlet_probe_instruction(cpu, dtype, Self.format(quantization)))
+    }
+
+    private static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
+        switch quantization {
+        case nil: SWIFTLET_WEIGHTS_NATIVE
+        case .int8: SWIFTLET_WEIGHTS_INT8
+        case .int4: SWIFTLET_WEIGHTS_INT4
+        }
+    }
 
     // MARK: - Load
 
     package func makeMatrix(
         rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> CPUMatrix {
-        let format =
-            switch quantization {
-            case nil: SWIFTLET_WEIGHTS_NATIVE
-            case .int8: SWIFTLET_WEIGHTS_INT8
-            case .int4: SWIFTLET_WEIGHTS_INT4
-            }
-        return try CPUMatrix(rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated)
+        try CPUMatrix(
+            rows: rows, columns: columns, dtype: dtype, format: Self.format(quantization), isGated: isGated)
     }
 
     package func load(

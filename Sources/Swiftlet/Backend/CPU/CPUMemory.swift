@@ -28,6 +28,11 @@ package final class CPUMatrix {
     init(
         rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool
     ) throws(LLMError) {
+        guard columns <= SWIFTLET_MAX_COLUMNS else {
+            throw LLMError(
+                .invalidModel,
+                "a weight matrix has \(columns) columns; the kernels take at most \(SWIFTLET_MAX_COLUMNS)")
+        }
         var matrix = swiftlet_matrix(
             words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, gated: isGated)
         let bytes = swiftlet_matrix_bytes(&matrix)
