@@ -7,7 +7,7 @@ import Testing
 @Suite("Help texts")
 struct HelpTests {
     static let commands = [
-        "swiftlet", "swiftlet generate", "swiftlet tokenize", "swiftlet info", "swiftlet bench",
+        "swiftlet", "swiftlet generate", "swiftlet tokenize", "swiftlet template", "swiftlet info", "swiftlet bench",
         "swiftlet bench throughput",
         "swiftlet bench latency", "swiftlet bench roofline", "swiftlet bench ablation", "swiftlet bench tokenizer",
     ]

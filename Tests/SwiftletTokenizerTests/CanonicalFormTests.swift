@@ -3,6 +3,7 @@
 // Invariant: every Unicode scalar is tried.
 
 import SwiftletTokenizer
+import SwiftletTestSupport
 import Testing
 
 @Suite struct CanonicalFormTests {

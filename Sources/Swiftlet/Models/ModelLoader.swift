@@ -4,11 +4,13 @@
 import CSwiftletDemoModel
 import CSwiftletKernels
 package import Logging
+package import SwiftletTemplate
 package import SwiftletTokenizer
 
 /// What the public handle keeps of a loaded model.
 package struct LoadedModel: Sendable {
     package var tokenizer: Tokenizer?
+    package var chatTemplates: ModelTemplates
     package var defaultSamplingParams: SamplingParams
     package var maxModelLength: Int
     package var vocabularySize: Int
@@ -76,7 +78,8 @@ package struct ModelLoader: Sendable {
 
         warnAboutSlowPaths(cpu)
         let loaded = LoadedModel(
-            tokenizer: tokenizer, defaultSamplingParams: defaultSamplingParams(modelConfig),
+            tokenizer: tokenizer, chatTemplates: try chatTemplates(files),
+            defaultSamplingParams: defaultSamplingParams(modelConfig),
             maxModelLength: maxModelLength, vocabularySize: modelConfig.vocabularySize,
             kvTokenCapacity: blockCount * config.blockSize, eosTokenIDs: eosTokenIDs,
             summary: summary(modelConfig, plan, cpu, blockCount))
@@ -183,6 +186,12 @@ package struct ModelLoader: Sendable {
         } catch {
             throw LLMError(.invalidModel, "tokenizer of \(files.name): \(error)")
         }
+    }
+
+    /// The templates beside the tokenizer, which are the model's own unless another folder was given for it.
+    private func chatTemplates(_ files: ModelFiles) throws(LLMError) -> ModelTemplates {
+        guard let path = tokenizerPath, Platform.kind(of: path) == .directory else { return try files.chatTemplates() }
+        return try ModelFiles(tokenizerDirectory: path).chatTemplates()
     }
 
     private func defaultSamplingParams(_ model: ModelConfig) -> SamplingParams {
