@@ -33,6 +33,8 @@ package struct BenchLimit: Sendable {
     }
     private var decodeRate: Double? { median { _, limits in work.decodeRate(on: limits) } }
     private var limits: MachineLimits { .medians(of: runs.map(\.limits)) }
+    /// Of the instruction that products with weights are made of.
+    private var peak: Double { limits.integerPeak > 0 ? limits.integerPeak : limits.peak }
 
     package var text: String {
         guard let rate, let share else { return "" }
@@ -41,7 +43,7 @@ package struct BenchLimit: Sendable {
             text += Format.line(
                 "", "\(Format.number(decodeRate)) tok/s in decodes, of which \(Format.percent(decodeShare))")
         }
-        let (memory, peak) = (Format.bytesRate(limits.memory), Format.operationsRate(limits.peak))
+        let (memory, peak) = (Format.bytesRate(limits.memory), Format.operationsRate(peak))
         return text + Format.line("machine", "\(memory) from memory, \(peak) (\(instruction))")
     }
 
@@ -53,7 +55,7 @@ package struct BenchLimit: Sendable {
             json.member("decode_tokens_per_second", decodeRate)
             json.member("decode_share", decodeShare)
             json.member("memory_bytes_per_second", limits.memory)
-            json.member("operations_per_second", limits.peak)
+            json.member("operations_per_second", peak)
             json.member("instruction", instruction)
         }
     }

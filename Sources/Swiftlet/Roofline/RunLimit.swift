@@ -66,6 +66,7 @@ package final class RunProbe {
     /// The most memory that this process had resident up to the end of the first run, probes left out.
     package private(set) var peakMemory: Int?
     private let backend: CPUBackend
+    private let hasIntegerProducts: Bool
     /// Only from the end of the first run on: its memory is not the engine's.
     private var probe: MachineProbe?
     private var last: MachineLimits
@@ -79,11 +80,13 @@ package final class RunProbe {
         let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
         let loader = ModelLoader(model: model, tokenizerPath: nil, config: engine, logger: silent)
         let dtype = loader.dataType(of: shape, engine.loadFormat == .dummy ? nil : try Checkpoint(files))
-        self.model = ModelWork(shape, dtype: dtype, quantization: WeightQuantization(engine))
+        self.model = ModelWork(
+            shape, dtype: dtype, quantization: WeightQuantization(engine), kvCacheType: engine.kvCacheType)
+        hasIntegerProducts = engine.quantization == .int8
         backend = try CPUBackend(
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(), isPinned: engine.pinThreads,
-            dtype: dtype)
-        last = try MachineProbe(backend).measureWarm()
+            dtype: dtype, kvCacheType: engine.kvCacheType)
+        last = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts).measureWarm()
         Platform.resetPeakMemory()
     }
 
@@ -91,7 +94,7 @@ package final class RunProbe {
     package func limits() throws(LLMError) -> MachineLimits {
         if probe == nil {
             peakMemory = Platform.peakMemory()
-            probe = try MachineProbe(backend)
+            probe = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts)
         }
         let before = last
         last = probe!.measureWarm()
@@ -99,7 +102,7 @@ package final class RunProbe {
     }
 
     /// What products with weights are made of.
-    package var instruction: String { backend.multiplyInstruction }
+    package var instruction: String { backend.multiplyInstruction(hasIntegerProducts ? .int8 : nil) }
 }
 
 extension MachineProbe {
