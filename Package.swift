@@ -14,6 +14,7 @@ let package = Package(
     products: [
         .library(name: "Swiftlet", targets: ["Swiftlet"]),
         .library(name: "SwiftletTokenizer", targets: ["SwiftletTokenizer"]),
+        .library(name: "SwiftletTemplate", targets: ["SwiftletTemplate"]),
         .executable(name: "swiftlet", targets: ["SwiftletCommand"]),
     ],
     dependencies: [
@@ -26,6 +27,9 @@ let package = Package(
         .target(name: "SwiftletJSON", swiftSettings: swiftSettings),
         .target(
             name: "SwiftletTokenizer", dependencies: ["SwiftletJSON"], swiftSettings: swiftSettings),
+        // The Jinja of chat templates.
+        .target(
+            name: "SwiftletTemplate", dependencies: ["SwiftletJSON"], swiftSettings: swiftSettings),
         // C micro-kernels and the thread pool.
         .target(name: "CSwiftletKernels"),
         // The demo model, embedded with #embed.
@@ -33,7 +37,7 @@ let package = Package(
         .target(
             name: "Swiftlet",
             dependencies: [
-                "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletDemoModel",
+                "SwiftletJSON", "SwiftletTokenizer", "SwiftletTemplate", "CSwiftletKernels", "CSwiftletDemoModel",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -41,7 +45,7 @@ let package = Package(
         .executableTarget(
             name: "SwiftletCommand",
             dependencies: [
-                "Swiftlet", "SwiftletJSON", "SwiftletTokenizer",
+                "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "SwiftletTemplate",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -52,6 +56,10 @@ let package = Package(
         .testTarget(
             name: "SwiftletTokenizerTests",
             dependencies: ["SwiftletTokenizer", "SwiftletJSON", "SwiftletTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletTemplateTests",
+            dependencies: ["SwiftletTemplate", "SwiftletJSON", "SwiftletTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "SwiftletKernelTests", dependencies: ["CSwiftletKernels"], swiftSettings: swiftSettings),
@@ -65,7 +73,8 @@ let package = Package(
         .testTarget(
             name: "SwiftletCommandTests",
             dependencies: [
-                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "CSwiftletKernels", "SwiftletTestSupport",
+                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels",
+                "SwiftletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

@@ -6,10 +6,8 @@
 
 #include "attention.h"
 
-size_t swiftlet_kv_block_bytes(int32_t block_size, int32_t kv_heads, int32_t head_dim, swiftlet_dtype dtype) {
-    int32_t unit = dtype == SWIFTLET_BFLOAT16 ? 2 : 1;
-    size_t words = cache_key_words(block_size, head_dim, unit) + cache_value_words(block_size, head_dim, unit);
-    return (size_t)kv_heads * words * sizeof(uint32_t);
+size_t swiftlet_kv_block_bytes(const swiftlet_kv_layer *cache) {
+    return (size_t)cache->kv_heads * cache_head_bytes(cache, cache_unit(cache));
 }
 
 static int32_t items_per_head(const attention_work *work, int32_t rows_per_item) {

@@ -28,17 +28,32 @@ static inline int32_t cache_unit(const swiftlet_kv_layer *cache) { return cache-
 /// The words of a row of values: head_dim rounded up to whole vectors.
 static inline int32_t cache_value_row(int32_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
-static inline size_t cache_key_words(int32_t block_size, int32_t head_dim, int32_t unit) {
-    return (size_t)block_size * (size_t)(head_dim / unit);
-}
-static inline size_t cache_value_words(int32_t block_size, int32_t head_dim, int32_t unit) {
-    return (size_t)(block_size / unit) * (size_t)cache_value_row(head_dim);
+/// Bytes that a word of `unit` elements takes in the cache.
+static inline int32_t cache_word_bytes(const swiftlet_kv_layer *cache, int32_t unit) {
+    return cache->format == SWIFTLET_KV_INT8 ? unit : (int32_t)sizeof(uint32_t);
 }
 
-/// Where the panel of 16 slots that holds `position` (a multiple of 16) of a sequence lies, for one KV head.
+/// Bytes of a block's keys, and of its values, for one KV head.
+static inline size_t cache_key_bytes(const swiftlet_kv_layer *cache, int32_t unit) {
+    return (size_t)(cache->block_size * (cache->head_dim / unit)) * (size_t)cache_word_bytes(cache, unit);
+}
+static inline size_t cache_value_bytes(const swiftlet_kv_layer *cache, int32_t unit) {
+    return (size_t)(cache->block_size / unit * cache_value_row(cache->head_dim)) *
+           (size_t)cache_word_bytes(cache, unit);
+}
+/// Bytes of a block for one KV head: keys, values, and the scales of each if there are any.
+static inline size_t cache_head_bytes(const swiftlet_kv_layer *cache, int32_t unit) {
+    size_t scales = cache->format == SWIFTLET_KV_INT8 ? 2 * (size_t)cache->block_size * sizeof(float) : 0;
+    return cache_key_bytes(cache, unit) + cache_value_bytes(cache, unit) + scales;
+}
+
+/// Where the panel of 16 slots that holds `position` (a multiple of 16) of a sequence lies, for one KV head. Words
+/// are 32 bits, or `unit` bytes in a cache of eight-bit integers, which alone has scales.
 typedef struct {
-    uint32_t *keys;    // [head_dim / unit][16]
-    uint32_t *values;  // [16 / unit][head_dim rounded up to 16]
+    void *keys;           // words [head_dim / unit][16]
+    void *values;         // words [16 / unit][head_dim rounded up to 16]
+    float *key_scales;    // [16]
+    float *value_scales;  // [16]
 } cache_panel;
 
 static inline cache_panel cache_find_panel(const swiftlet_kv_layer *cache, const swiftlet_paged_batch *batch,
@@ -47,11 +62,14 @@ static inline cache_panel cache_find_panel(const swiftlet_kv_layer *cache, const
     int32_t slot = position & (cache->block_size - 1);
     int32_t block = batch->block_tables[(size_t)sequence * (size_t)batch->block_table_stride +
                                         (size_t)(position >> shift)];
-    size_t key_words = cache_key_words(cache->block_size, cache->head_dim, unit);
-    size_t words = key_words + cache_value_words(cache->block_size, cache->head_dim, unit);
-    uint32_t *base = cache->base + ((size_t)block * (size_t)cache->kv_heads + (size_t)head) * words;
-    return (cache_panel){base + (size_t)slot * (size_t)(cache->head_dim / unit),
-                         base + key_words + (size_t)(slot / unit) * (size_t)cache_value_row(cache->head_dim)};
+    size_t word = (size_t)cache_word_bytes(cache, unit);
+    uint8_t *keys = (uint8_t *)cache->base +
+                    ((size_t)block * (size_t)cache->kv_heads + (size_t)head) * cache_head_bytes(cache, unit);
+    uint8_t *values = keys + cache_key_bytes(cache, unit);
+    float *scales = (float *)(values + cache_value_bytes(cache, unit)) + slot;
+    return (cache_panel){keys + (size_t)(slot * (cache->head_dim / unit)) * word,
+                         values + (size_t)(slot / unit * cache_value_row(cache->head_dim)) * word, scales,
+                         scales + cache->block_size};
 }
 
 // --- Numbering of items --------------------------------------------------------------------------------------
@@ -103,17 +121,25 @@ typedef struct {
     int32_t sequence, head, first, count;
 } attention_rows;
 
+/// The keys and values of a tile's panels; a panel not needed stands for one that is. Those of eight bits are expanded
+/// before they are used.
+typedef struct {
+    const uint32_t *keys[TILE_PANELS], *values[TILE_PANELS];
+    const float *key_scales[TILE_PANELS], *value_scales[TILE_PANELS];  // [16] each
+} attention_tile;
+
 /// The rows' state, in the scratch of the thread.
 typedef struct {
     uint32_t *queries;      // [count][head_dim / unit]
     uint32_t *weights;      // [count][64 / unit], of this tile
     float *scores;          // [tile rows][64], of this tile
+    uint32_t *wide;         // [64][head_dim rounded up to 16] elements: keys or values of this tile, once expanded
     float *out, *all_out;   // [count][head_dim rounded up to 16]: O of this segment, and merged
     float *sum, *all_sum;   // [count][16]: L
     float *high, *all_high; // [count]: M
     int32_t *start, *limit; // [count]: the row sees positions start..<limit
 } attention_state;
 
-static_assert((ITEM_ROWS * (3 * MAX_HEAD_DIM + TILE_POSITIONS + 2 * 16 + 4) + MAX_TILE_ROWS * TILE_POSITIONS) * 4 <=
-                  SWIFTLET_SCRATCH_BYTES,
+static_assert((ITEM_ROWS * (3 * MAX_HEAD_DIM + TILE_POSITIONS + 2 * 16 + 4) + MAX_TILE_ROWS * TILE_POSITIONS +
+               TILE_POSITIONS * MAX_HEAD_DIM) * 4 <= SWIFTLET_SCRATCH_BYTES,
               "an item's state fits the scratch");

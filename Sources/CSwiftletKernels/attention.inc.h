@@ -12,11 +12,6 @@
 #ifndef ATTENTION_ITEMS
 #define ATTENTION_ITEMS
 
-/// The keys and values of a tile's panels; a panel not needed stands for one that is.
-typedef struct {
-    const uint32_t *keys[TILE_PANELS], *values[TILE_PANELS];
-} attention_tile;
-
 /// The first position that a row at `position` sees.
 INLINE int32_t attention_start(int32_t window, int32_t position) {
     return window > 0 && position >= window ? position - window + 1 : 0;
@@ -67,13 +62,15 @@ INLINE size_t attention_offset(const attention_work *work, const attention_curso
     return (size_t)row->token * stride + (size_t)(row->first_head + row->head) * (size_t)work->cache->head_dim;
 }
 
-/// Divides a thread's scratch. 2 * O, queries and weights of 96 rows take 320 KiB at the largest head.
+/// Divides a thread's scratch. 2 * O, queries and weights of 96 rows and an expanded tile take 384 KiB at the largest
+/// head.
 static attention_state attention_divide(void *scratch, int32_t rows, int32_t dims) {
     attention_state state;
     float *next = scratch;
     state.queries = (uint32_t *)next, next += rows * dims;
     state.weights = (uint32_t *)next, next += rows * TILE_POSITIONS;
     state.scores = next, next += MAX_TILE_ROWS * TILE_POSITIONS;
+    state.wide = (uint32_t *)next, next += TILE_POSITIONS * dims;
     state.out = next, next += rows * dims;
     state.all_out = next, next += rows * dims;
     state.sum = next, next += rows * 16;
@@ -104,8 +101,8 @@ static attention_tile NAMED(find_tile)(const attention_work *work, const attenti
         int32_t panel = j < first ? first : j > last ? last : j;
         cache_panel at =
             cache_find_panel(work->cache, work->batch, rows->sequence, rows->head, tile + 16 * panel, UNIT);
-        found.keys[j] = at.keys;
-        found.values[j] = at.values;
+        found.keys[j] = at.keys, found.values[j] = at.values;
+        found.key_scales[j] = at.key_scales, found.value_scales[j] = at.value_scales;
     }
     return found;
 }
@@ -167,7 +164,9 @@ static void NAMED(attend_row_tile)(const attention_work *work, const attention_s
                                                next->keys + panel, state->scores + 16 * panel);
         panel += 1 << width;
     }
-    NAMED(softmax_rows)(state, begin, end, tile, work->scale, dims);
+    if (work->cache->format == SWIFTLET_KV_INT8)
+        NAMED(softmax_scaled_rows)(state, begin, end, tile, work->scale, dims, at);
+    else NAMED(softmax_rows)(state, begin, end, tile, work->scale, dims, at);
 }
 
 static void NAMED(attend_values)(const attention_work *work, const attention_state *state, int32_t begin,
@@ -186,19 +185,24 @@ static void NAMED(attend_values)(const attention_work *work, const attention_sta
     }
 }
 
-/// All rows of the item that see anything of the tile, in register tiles of even size.
+/// All rows of the item that see anything of the tile, in register tiles of even size. Eight-bit keys and values are
+/// expanded first, for all of them at once, and asking for the next tile is done there.
 static void NAMED(attend_tile)(const attention_work *work, const attention_state *state, int32_t count,
-                               int32_t tile, const attention_tile *at, const attention_tile *next) {
+                               int32_t tile, const attention_tile *packed, const attention_tile *next) {
     int32_t begin = 0, end = count;
     while (state->limit[begin] <= tile) begin++;
     while (state->start[end - 1] >= tile + TILE_POSITIONS) end--;
     int32_t tiles = swiftlet_ceil_div(end - begin, TILE_ROWS);
+    bool narrow = work->cache->format == SWIFTLET_KV_INT8;
+    attention_tile at = *packed;
+    if (narrow) NAMED(expand_panels)(16 * work->cache->head_dim, next->keys, at.keys, state->wide);
     for (int32_t i = 0; i < tiles; i++)
         NAMED(attend_row_tile)(work, state, begin + (end - begin) * i / tiles, begin + (end - begin) * (i + 1) / tiles,
-                               tile, at, next);
+                               tile, &at, narrow ? &at : next);
+    if (narrow) NAMED(expand_panels)(16 * cache_value_row(work->cache->head_dim), next->values, at.values, state->wide);
     for (int32_t i = 0; i < tiles; i++)
         NAMED(attend_values)(work, state, begin + (end - begin) * i / tiles, begin + (end - begin) * (i + 1) / tiles,
-                             tile, at, next);
+                             tile, &at, narrow ? &at : next);
 }
 
 static void NAMED(clear_rows)(int32_t count, int32_t dims, float *high, float *sum, float *out) {

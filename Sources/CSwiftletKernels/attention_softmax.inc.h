@@ -45,11 +45,11 @@ NOINLINE void NAMED(raise_maximum)(vf high, int32_t dims, float *maximum, float 
     for (int32_t d = 0; d < dims; d += 16) vf_store(out + d, vf_load(out + d) * factor);
 }
 
-/// Sixteen times UNIT weights as words; the row's sum grows by the rounded weights.
-INLINE vf NAMED(store_weights)(const vf *e, uint32_t *weights, vf sum) {
+/// Sixteen times UNIT weights as words; the row's sum grows by the rounded weights, unless they carry scales.
+INLINE vf NAMED(store_weights)(const bool scaled, const vf *e, uint32_t *weights, vf sum) {
 #if UNIT == 1
     vf_store((float *)weights, *e);
-    return sum + *e;
+    return scaled ? sum : sum + *e;
 #else
 #if defined(LEVEL_AVX512BF16)
     vw pairs = (vw)_mm512_cvtne2ps_pbh((__m512)e[1], (__m512)e[0]);
@@ -59,14 +59,16 @@ INLINE vf NAMED(store_weights)(const vf *e, uint32_t *weights, vf sum) {
     STORE_16((uint16_t *)weights + 16, e[1]);
     vw pairs = vw_load(weights);
 #endif
-    return DOT(sum, pairs, vw_set(0x3f803f80u));
+    return scaled ? sum : DOT(sum, pairs, vw_set(0x3f803f80u));
 #endif
 }
 
 /// weights[64 / UNIT] = 2^(scores[64] * scale - M) for the slots start..<limit of the tile, 0 for the others. M moves
-/// only when a score exceeds it by more than 8, so O is seldom touched. `masked` false is for rows that see all.
-INLINE void NAMED(weigh)(const bool masked, const float *scores, int32_t start, int32_t limit, float scale,
-                         int32_t dims, float *maximum, float *sum, float *out, uint32_t *weights) {
+/// only when a score exceeds it by more than 8, so O is seldom touched. `masked` false is for rows that see all;
+/// `scaled` is for integers: a key's scale belongs to its score, a value's to its weight.
+INLINE void NAMED(weigh)(const bool masked, const bool scaled, const attention_tile *at, const float *scores,
+                         int32_t start, int32_t limit, float scale, int32_t dims, float *maximum, float *sum,
+                         float *out, uint32_t *weights) {
     vf c[TILE_PANELS], e[TILE_PANELS];
     vi seen[TILE_PANELS];
 #pragma clang loop unroll(full)
@@ -74,6 +76,7 @@ INLINE void NAMED(weigh)(const bool masked, const float *scores, int32_t start, 
         vw slot = (vw)vi_iota() + vw_set((uint32_t)(16 * j - start));
         seen[j] = masked ? slot < vw_set((uint32_t)(limit - start)) : (vi)vw_set(~0u);
         c[j] = vf_load(scores + 16 * j);
+        if (scaled) c[j] *= vf_load(at->key_scales[j]);
     }
     vf high = vf_select(seen[0], c[0], vf_set(-__builtin_inff()));
 #pragma clang loop unroll(full)
@@ -88,24 +91,37 @@ INLINE void NAMED(weigh)(const bool masked, const float *scores, int32_t start, 
         e[j] = vf_select(seen[j], NAMED(power_of_two)(vf_fma(c[j], vf_set(scale), m)), vf_set(0));
     vf total = vf_load(sum);
 #pragma clang loop unroll(full)
+    for (int j = 0; scaled && j < TILE_PANELS; j++) {
+        total += e[j];
+        e[j] = vf_select(seen[j], e[j] * vf_load(at->value_scales[j]), vf_set(0));  // an unwritten scale may be NaN
+    }
+#pragma clang loop unroll(full)
     for (int j = 0; j < TILE_PANELS; j += UNIT)
-        total = NAMED(store_weights)(e + j, weights + 16 * (j / UNIT), total);
+        total = NAMED(store_weights)(scaled, e + j, weights + 16 * (j / UNIT), total);
     vf_store(sum, total);
 }
 
 /// Rows begin..<end, their scores [rows][64] of one tile.
-NOINLINE void NAMED(softmax_rows)(const attention_state *state, int32_t begin, int32_t end, int32_t tile, float scale,
-                                  int32_t dims) {
+INLINE void NAMED(softmax)(const bool scaled, const attention_state *state, int32_t begin, int32_t end, int32_t tile,
+                           float scale, int32_t dims, const attention_tile *at) {
     for (int32_t i = begin; i < end; i++) {
         const float *scores = state->scores + (i - begin) * TILE_POSITIONS;
         int32_t start = state->start[i] > tile ? state->start[i] - tile : 0, limit = state->limit[i] - tile;
         float *high = state->high + i, *sum = state->sum + i * 16, *out = state->out + i * dims;
         uint32_t *weights = state->weights + i * (TILE_POSITIONS / UNIT);
         if (start == 0 && limit >= TILE_POSITIONS)
-            NAMED(weigh)(false, scores, 0, TILE_POSITIONS, scale, dims, high, sum, out, weights);
+            NAMED(weigh)(false, scaled, at, scores, 0, TILE_POSITIONS, scale, dims, high, sum, out, weights);
         else
-            NAMED(weigh)(true, scores, start, limit, scale, dims, high, sum, out, weights);
+            NAMED(weigh)(true, scaled, at, scores, start, limit, scale, dims, high, sum, out, weights);
     }
+}
+NOINLINE void NAMED(softmax_rows)(const attention_state *state, int32_t begin, int32_t end, int32_t tile, float scale,
+                                  int32_t dims, const attention_tile *at) {
+    NAMED(softmax)(false, state, begin, end, tile, scale, dims, at);
+}
+NOINLINE void NAMED(softmax_scaled_rows)(const attention_state *state, int32_t begin, int32_t end, int32_t tile,
+                                         float scale, int32_t dims, const attention_tile *at) {
+    NAMED(softmax)(true, state, begin, end, tile, scale, dims, at);
 }
 
 /// Merges one row's segment into what the segments before it gave. With nothing on one side, the other one

@@ -100,6 +100,30 @@ INLINE void NAMED(value)(const int rows, const int width, const uint32_t *weight
         for (int j = 0; j < width; j++) vf_store(out + i * stride + 16 * j, c[i][j]);
 }
 
+INLINE void NAMED(store_exact)(ELEMENT *p, vf v) {
+#if UNIT == 1
+    vf_store(p, v);
+#else
+    bf16_store_exact(p, v);
+#endif
+}
+
+/// Replaces a tile's panels of `count` eight-bit integers each by the same numbers as elements, which hold them
+/// exactly, and asks for the next tile's.
+static void NAMED(expand_panels)(int32_t count, const uint32_t *const *next, const uint32_t **panels, uint32_t *wide) {
+    const uint32_t *packed = NULL;
+    for (int32_t j = 0; j < TILE_PANELS; packed = panels[j], panels[j] = wide, j++) {
+        if (panels[j] == packed) continue;  // stands for the one before
+        if (j > 0) wide += count / UNIT;
+        const int8_t *in = (const int8_t *)panels[j], *ahead = (const int8_t *)next[j];
+        for (int32_t i = 0; i < count; i += 64) {
+            __builtin_prefetch(ahead + i, 0, 2);
+            UNROLL for (int32_t k = i; k < i + 64; k += 16)
+                NAMED(store_exact)((ELEMENT *)wide + k, vf_from_int8(in + k));
+        }
+    }
+}
+
 // --- One function per tile, and tables [rows][log2 width] of them ------------------------------------------------
 
 #define SCORE_TILE(R, W)                                                                                        \

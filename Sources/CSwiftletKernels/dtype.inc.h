@@ -6,6 +6,11 @@
 #include "gemm_strips.inc.h"
 #endif
 #include "gemm_store.inc.h"
+#if HAS_AVX512
+#include "linear_int4.inc.h"
+#else
+#include "linear_int4_strips.inc.h"
+#endif
 #include "linear_int8.inc.h"
 #include "rms_norm.inc.h"
 #if __has_include("rope.inc.h")

@@ -15,12 +15,14 @@ typedef struct {
     const uint8_t *source;  // the first row; any alignment
     size_t row_bytes;       // from row to row of the source
     swiftlet_source type;
-    int32_t rows;      // 1...PACK_GROUP_ROWS
+    int32_t rows;      // 1...rows_at_once of the format
     uint32_t *panel;   // the whole panel
     int32_t lane;      // of the first row, 0..<64
 } pack_group;
 
 typedef struct {
+    /// Rows of a group, a power of two: all that share memory, or as many as are fast.
+    int32_t rows_at_once;
     /// Words from panel to panel.
     size_t (*panel_words)(const swiftlet_matrix *matrix);
     void (*pack)(const pack_group *group);
@@ -30,6 +32,7 @@ typedef struct {
 
 extern const swiftlet_format swiftlet_format_native;
 extern const swiftlet_format swiftlet_format_int8;
+extern const swiftlet_format swiftlet_format_int4;
 
 /// NULL for a format without kernels.
 const swiftlet_format *swiftlet_format_of(const swiftlet_matrix *matrix);

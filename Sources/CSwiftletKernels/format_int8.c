@@ -72,4 +72,4 @@ static void read_row(const swiftlet_matrix *matrix, const uint32_t *panel, int32
         x[c] = (float)(int8_t)(words[(size_t)(c / 4) * 64] >> (8 * (c % 4))) * scale;
 }
 
-const swiftlet_format swiftlet_format_int8 = {panel_words, pack, read_row};
+const swiftlet_format swiftlet_format_int8 = {PACK_GROUP_ROWS, panel_words, pack, read_row};

@@ -90,4 +90,4 @@ static void read_row(const swiftlet_matrix *matrix, const uint32_t *panel, int32
     }
 }
 
-const swiftlet_format swiftlet_format_native = {panel_words, pack, read_row};
+const swiftlet_format swiftlet_format_native = {PACK_GROUP_ROWS, panel_words, pack, read_row};

@@ -48,6 +48,10 @@ typedef struct {
     float (*largest_magnitude)(const float *x, int32_t count);
     /// out = x * inverse, rounded to nearest even. Returns the sum of out.
     int32_t (*quantize_int8)(const float *x, int32_t count, float inverse, int8_t *out);
+    /// A group of a panel's weights, tile [columns][64], to scales [64] and rows [ceil(columns / 2)][16] of four-bit
+    /// weights, for `lanes` lanes from `lane` on.
+    void (*quantize_int4)(const float *tile, int32_t columns, int32_t lane, int32_t lanes, uint16_t *scales,
+                          uint32_t *rows);
 } swiftlet_kernel_table;
 
 enum {

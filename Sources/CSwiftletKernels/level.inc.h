@@ -15,6 +15,8 @@
 #include "probe.h"
 #include "vector.h"
 
+#include "int4.inc.h"
+#include "int4_quantize.inc.h"
 #include "int8.inc.h"
 #include "logits.inc.h"
 #include "sample.inc.h"
@@ -122,10 +124,12 @@ const swiftlet_kernel_table LEVEL_TABLE = {
     .linear = {
         [SWIFTLET_WEIGHTS_NATIVE] = {linear_f32, linear_bf16},
         [SWIFTLET_WEIGHTS_INT8] = {linear_int8_f32, linear_int8_bf16},
+        [SWIFTLET_WEIGHTS_INT4] = {linear_int4_f32, linear_int4_bf16},
     },
     .quantize_rows = {quantize_rows_f32, quantize_rows_bf16},
     .largest_magnitude = largest_magnitude,
     .quantize_int8 = quantize_int8,
+    .quantize_int4 = quantize_int4,
     .rms_norm = {rms_norm_f32, rms_norm_bf16},
     .logits_maximum = logits_block_maximum,
     .logits_sum = logits_block_sum,

@@ -11,6 +11,7 @@ const swiftlet_format *swiftlet_format_of(const swiftlet_matrix *matrix) {
     switch (matrix->format) {
         case SWIFTLET_WEIGHTS_NATIVE: return &swiftlet_format_native;
         case SWIFTLET_WEIGHTS_INT8: return &swiftlet_format_int8;
+        case SWIFTLET_WEIGHTS_INT4: return &swiftlet_format_int4;
         default: return NULL;
     }
 }
@@ -64,8 +65,8 @@ static float random_value(uint64_t row_key, int32_t column, float scale) {
 // Rows first..<end of a part, made here and packed as a checkpoint's would be.
 static void fill_rows(const fill_work *work, swiftlet_part part, int32_t first, int32_t end, float *values) {
     const swiftlet_matrix *matrix = work->matrix;
-    int32_t columns = matrix->columns, at_once = (int32_t)(SWIFTLET_SCRATCH_BYTES / sizeof(float)) / columns;
-    if (at_once > PACK_GROUP_ROWS) at_once = PACK_GROUP_ROWS;
+    int32_t columns = matrix->columns, at_once = swiftlet_format_of(matrix)->rows_at_once;
+    while ((size_t)at_once * (size_t)columns * sizeof(float) > SWIFTLET_SCRATCH_BYTES) at_once /= 2;
     for (int32_t row = first, count; row < end; row += count) {
         count = end - row < at_once ? end - row : at_once;
         for (int32_t i = 0; i < count; i++) {

@@ -45,11 +45,11 @@ static void pack_panel(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32
     const swiftlet_matrix *matrix = &pack->matrix;
     const swiftlet_format *format = swiftlet_format_of(matrix);
     int32_t per_panel = matrix->gated ? 32 : 64, first_lane = pack->part == SWIFTLET_PART_UP ? 32 : 0;
-    for (int32_t row = first; row < end; row += PACK_GROUP_ROWS) {
+    for (int32_t row = first; row < end; row += format->rows_at_once) {
         pack_group group = {
             .cpu = cpu, .matrix = matrix, .row_bytes = row_bytes(pack), .type = pack->type,
             .source = (const uint8_t *)pack->source + (size_t)(row - pack->first_row) * row_bytes(pack),
-            .rows = end - row < PACK_GROUP_ROWS ? end - row : PACK_GROUP_ROWS,
+            .rows = end - row < format->rows_at_once ? end - row : format->rows_at_once,
             .panel = matrix->words + (size_t)panel * format->panel_words(matrix),
             .lane = first_lane + row - panel * per_panel,
         };
@@ -139,8 +139,7 @@ static swiftlet_pack part_of_node(const swiftlet_cpu *cpu, const swiftlet_pack *
 bool swiftlet_pack_all(swiftlet_cpu *cpu, const swiftlet_pack *packs, int32_t count) {
     int32_t nodes = swiftlet_pool_nodes(cpu->pool);
     pack_list list = {
-        .cpu = cpu,
-        .packs = malloc(((size_t)count * (size_t)nodes + 1) * sizeof(swiftlet_pack)),
+        .cpu = cpu, .packs = malloc(((size_t)count * (size_t)nodes + 1) * sizeof(swiftlet_pack)),
         .page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE),
     };
     if (list.packs == NULL) return false;

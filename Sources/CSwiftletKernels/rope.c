@@ -16,7 +16,7 @@ void swiftlet_rope_and_store(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, 
         .rotary_dim = rotary_dim, .epsilon = epsilon,
     };
     int32_t panels = (int32_t)first_block_number(batch, batch->sequences, 1, ROPE_TOKENS, ROPE_SPARE);
-    int32_t fitting = SWIFTLET_SCRATCH_BYTES / (2 * ROPE_TOKENS * cache->head_dim * (int32_t)sizeof(float));
+    int32_t fitting = SWIFTLET_SCRATCH_BYTES / (int32_t)rope_row_bytes(1, cache_value_row(cache->head_dim));
     work.heads_per_item = panels < 8 * cpu->threads ? 1 : fitting < cache->kv_heads ? fitting : cache->kv_heads;
     work.items_per_panel = swiftlet_ceil_div(cache->kv_heads, work.heads_per_item);
     swiftlet_parallel_for(cpu, panels * work.items_per_panel, cpu->kernels->rope_and_store[cache->dtype], &work);

@@ -21,3 +21,19 @@ typedef struct {
     int32_t heads_per_item, items_per_panel;  // KV heads
     float epsilon;
 } rope_work;
+
+/// The keys and values of a panel's tokens, before they are spread over the panel, in the scratch of the thread.
+typedef struct {
+    void *keys, *values;                // [heads][16][head_dim rounded up to 16] elements
+    float *key_scales, *value_scales;   // [heads][16]
+} rope_rows;
+
+static inline size_t rope_row_bytes(int32_t heads, int32_t row) {
+    return (size_t)(2 * heads * ROPE_TOKENS * (row + 1)) * sizeof(float);
+}
+
+static inline rope_rows rope_divide(float *scratch, int32_t heads, int32_t row) {
+    int32_t count = heads * ROPE_TOKENS;
+    float *scales = scratch + 2 * count * row;
+    return (rope_rows){scratch, scratch + count * row, scales, scales + count};
+}

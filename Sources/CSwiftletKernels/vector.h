@@ -204,6 +204,20 @@ INLINE vh bf16_narrow(vf x) {
 INLINE vf bf16_widen(vh x) { return (vf)(__builtin_convertvector(x, vw) << 16); }
 INLINE vf bf16_load(const uint16_t *p) { return bf16_widen(*(const vh_unaligned *)p); }
 INLINE void bf16_store(uint16_t *p, vf v) { *(vh_unaligned *)p = bf16_narrow(v); }
+INLINE void bf16_store_exact(uint16_t *p, vf v) {  // values that bfloat16 has, so that nothing is rounded
+#if HAS_BF16_DOT
+    bf16_store(p, v);
+#else
+    *(vh_unaligned *)p = __builtin_convertvector((vw)v >> 16, vh);
+#endif
+}
+
+// Sixteen integers of eight bits in memory, as float32.
+typedef int8_t vb __attribute__((vector_size(16)));  // 16 bytes
+typedef int8_t vb_unaligned __attribute__((vector_size(16), aligned(1)));
+INLINE vf vf_from_int8(const int8_t *p) {
+    return __builtin_convertvector(__builtin_convertvector(*(const vb_unaligned *)p, vi), vf);
+}
 
 // The first n (0...16) lanes of memory; the others are zero when read and untouched when written.
 INLINE vf vf_load_first(const float *p, int32_t n) {
@@ -248,6 +262,32 @@ INLINE void bf16_store_first(uint16_t *p, vf v, int32_t n) {
     vh narrow = bf16_narrow(v);
     memcpy(p, &narrow, (size_t)n * 2);
 #endif
+}
+
+/// Transposes sixteen vectors of sixteen words: rows in fours, then their quarters.
+INLINE void vw_transpose(vw r[16]) {
+    vw t[16];
+    UNROLL for (int i = 0; i < 16; i += 2) {
+        t[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+        t[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+    }
+    UNROLL for (int i = 0; i < 16; i += 4) UNROLL for (int j = 0; j < 2; j++) {
+        vw a = t[i + j], b = t[i + j + 2];
+        r[i + 2 * j] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+        r[i + 2 * j + 1] = __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    }
+#define EVEN_QUARTERS(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+#define ODD_QUARTERS(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
+    UNROLL for (int i = 0; i < 4; i++) {
+        vw even_low = EVEN_QUARTERS(r[i], r[i + 4]), even_high = EVEN_QUARTERS(r[i + 8], r[i + 12]);
+        vw odd_low = ODD_QUARTERS(r[i], r[i + 4]), odd_high = ODD_QUARTERS(r[i + 8], r[i + 12]);
+        // even_low has quarters 0 and 2 of r[i] and r[i + 4], in the order r[i].0, r[i].2, r[i + 4].0, r[i + 4].2.
+        t[i] = EVEN_QUARTERS(even_low, even_high), t[i + 8] = ODD_QUARTERS(even_low, even_high);
+        t[i + 4] = EVEN_QUARTERS(odd_low, odd_high), t[i + 12] = ODD_QUARTERS(odd_low, odd_high);
+    }
+#undef EVEN_QUARTERS
+#undef ODD_QUARTERS
+    UNROLL for (int i = 0; i < 16; i++) r[i] = t[i];
 }
 
 // e^x to about 1e-7 relative; arguments are clamped to -87.3...88.7. NaN gives some finite value.

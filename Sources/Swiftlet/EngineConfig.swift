@@ -2,7 +2,8 @@
 
 /// Configuration of an engine.
 public struct EngineConfig: Sendable, Hashable {
-    /// The type of weights, activations and KV cache. Accumulation is float32 always.
+    /// The type of weights, activations and, unless ``KVCacheType`` says otherwise, KV cache. Accumulation is float32
+    /// always.
     public enum DataType: String, Sendable, Hashable, CaseIterable {
         /// The checkpoint's own: float32 for float32, bfloat16 for bfloat16 and float16.
         case automatic = "auto"
@@ -13,8 +14,16 @@ public struct EngineConfig: Sendable, Hashable {
     public enum Quantization: String, Sendable, Hashable, CaseIterable {
         /// Eight bits with a scale for each output, multiplied with activations that are quantised token by token.
         case int8
-        /// Four bits with a scale for each group of weights.
+        /// Four bits with a scale for each 64 weights of an output, multiplied with activations as they are.
         case int4
+    }
+
+    /// The type of keys and values in the KV cache.
+    public enum KVCacheType: String, Sendable, Hashable, CaseIterable {
+        /// That of weights and activations.
+        case automatic = "auto"
+        /// Eight bits, with a scale for each token and KV head: twice as many tokens as bfloat16 in the same memory.
+        case int8
     }
 
     /// Where weights come from.
@@ -43,6 +52,8 @@ public struct EngineConfig: Sendable, Hashable {
     public var quantization: Quantization?
     /// Quantise the embedding and the output head too. Default on; off, they are kept in `dtype`.
     public var quantizeHead: Bool
+    /// The type of keys and values in the KV cache (`kv_cache_dtype`). Default automatic: that of `dtype`.
+    public var kvCacheType: KVCacheType
     /// Longest prompt plus output in tokens (`max_model_len`). Default: the model's own limit.
     public var maxModelLength: Int?
     /// Most sequences in one step (`max_num_seqs`). Default 256.
@@ -83,9 +94,9 @@ public struct EngineConfig: Sendable, Hashable {
 
     public init(
         dtype: DataType = .automatic, quantization: Quantization? = nil, quantizeHead: Bool = true,
-        maxModelLength: Int? = nil, maxSequences: Int = 256, maxBatchedTokens: Int? = nil, blockSize: Int = 64,
-        kvCache: KVCacheSize = .automatic,
-        enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,
+        kvCacheType: KVCacheType = .automatic, maxModelLength: Int? = nil,
+        maxSequences: Int = 256, maxBatchedTokens: Int? = nil, blockSize: Int = 64,
+        kvCache: KVCacheSize = .automatic, enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,
         enableMixedBatches: Bool = true, traceFile: String? = nil, threads: Int? = nil,
         pinThreads: Bool = true, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
         maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20, useGenerationConfig: Bool = true
@@ -93,6 +104,7 @@ public struct EngineConfig: Sendable, Hashable {
         self.dtype = dtype
         self.quantization = quantization
         self.quantizeHead = quantizeHead
+        self.kvCacheType = kvCacheType
         self.maxModelLength = maxModelLength
         self.maxSequences = maxSequences
         self.maxBatchedTokens = maxBatchedTokens
@@ -132,9 +144,6 @@ public struct EngineConfig: Sendable, Hashable {
         guard quantizeHead || quantization != nil else {
             throw LLMError(
                 .invalidConfiguration, "no-quantize-head needs quantization: without it nothing is quantised")
-        }
-        if quantization == .int4 {
-            throw LLMError(.invalidConfiguration, "quantization int4 is not available yet")
         }
         switch kvCache {
         case .automatic: break

@@ -5,6 +5,7 @@
 // the KV pool, so the scheduler can always finish it.
 
 public import Logging
+public import SwiftletTemplate
 public import SwiftletTokenizer
 
 /// A loaded model that generates text.
@@ -15,6 +16,8 @@ public import SwiftletTokenizer
 public final class LLM: Sendable {
     /// The model's tokenizer; nil when the folder has none (`load-format dummy`).
     public let tokenizer: Tokenizer?
+    /// The model's chat templates and the special tokens they are given.
+    public let chatTemplates: ModelTemplates
     /// From the model's generation_config.json, as vLLM reads it; what requests without parameters get.
     public let defaultSamplingParams: SamplingParams
     /// Longest prompt plus output in tokens.
@@ -61,6 +64,7 @@ public final class LLM: Sendable {
         self.mailbox = mailbox
         self.config = config
         self.tokenizer = loaded.tokenizer
+        chatTemplates = loaded.chatTemplates
         defaultSamplingParams = loaded.defaultSamplingParams
         maxModelLength = loaded.maxModelLength
         vocabularySize = loaded.vocabularySize
@@ -156,7 +160,7 @@ public final class LLM: Sendable {
                 throw LLMError(.invalidRequest, "this model has no tokenizer.json; give the prompt as token ids")
             }
             text = string
-            prompt = tokenizer.encode(string)
+            prompt = tokenizer.encode(string, addSpecialTokens: request.addsSpecialTokens)
         case .tokens(let ids): prompt = ids
         }
         guard !prompt.isEmpty else { throw LLMError(.invalidRequest, "the prompt is empty; it needs a token at least") }

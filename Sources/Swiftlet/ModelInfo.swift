@@ -30,6 +30,8 @@ public struct ModelInfo: Sendable, Hashable {
     public var keyValueHeadCount: Int
     public var headDimension: Int
     public var hasTokenizer: Bool
+    /// The type of keys and values in the KV cache: `bfloat16`, `float32` or `int8`.
+    public var kvDataType: String
     /// Bytes of the keys and values of one token in all layers.
     public var kvBytesPerToken: Int
     /// Longest prompt plus output in tokens.
@@ -92,8 +94,8 @@ public struct ModelInfo: Sendable, Hashable {
         headDimension = shape.headDimension
         hasTokenizer = try loader.loadTokenizer(files) != nil
         // What a block pads its tokens with is left out.
-        let elementBytes = plan.dtype == SWIFTLET_BFLOAT16 ? 2 : 4
-        kvBytesPerToken = 2 * shape.layerCount * shape.keyValueWidth * elementBytes
+        kvDataType = config.kvCacheType.name(plan.dtype)
+        kvBytesPerToken = shape.layerCount * config.kvCacheType.bytesPerToken(shape, plan.dtype)
         maxModelLength = length
         fit = Platform.availableMemory().map { Fit(plan, available: $0) }
     }

@@ -17,6 +17,8 @@ public struct Request: Sendable, Hashable {
     public var params: SamplingParams?
     /// `maxTokens` is a default that shrinks to what the context has left; one that a user named must fit.
     package var shrinksMaxTokens = false
+    /// Whether the tokenizer adds what it puts around a text; a chat's text has it already.
+    package var addsSpecialTokens = true
 
     public init(_ prompt: Prompt, _ params: SamplingParams? = nil) {
         self.prompt = prompt

@@ -74,23 +74,27 @@ package struct BatchRequest: Sendable, Hashable {
             }
             return .text(text)
         case (nil, let list?):
-            guard list.kind == .array else {
-                throw invalid("\"prompt_token_ids\" is \(describe(list)); it must be a list of token ids")
-            }
-            var ids: [TokenID] = []
-            ids.reserveCapacity(list.count)
-            for (position, element) in list.elements.enumerated() {
-                guard let value = element.int, let id = TokenID(exactly: value) else {
-                    throw invalid(
-                        "\"prompt_token_ids\"[\(position)] is \(describe(element)); it must be a token id")
-                }
-                ids.append(id)
-            }
-            return .tokens(ids)
+            return .tokens(try ids(list, of: "prompt_token_ids"))
         }
     }
 
-    private static func describe(_ value: JSONValue) -> String {
+    /// A list of token ids; `key` names it in messages.
+    static func ids(_ list: JSONValue, of key: String) throws(LLMError) -> [TokenID] {
+        guard list.kind == .array else {
+            throw invalid("\"\(key)\" is \(describe(list)); it must be a list of token ids")
+        }
+        var ids: [TokenID] = []
+        ids.reserveCapacity(list.count)
+        for (position, element) in list.elements.enumerated() {
+            guard let value = element.int, let id = TokenID(exactly: value) else {
+                throw invalid("\"\(key)\"[\(position)] is \(describe(element)); it must be a token id")
+            }
+            ids.append(id)
+        }
+        return ids
+    }
+
+    static func describe(_ value: JSONValue) -> String {
         switch value.kind {
         case .null: "null"
         case .bool: value.bool == true ? "true" : "false"

@@ -55,7 +55,7 @@ package struct BatchRun: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var inFlight = 0
             while let entry = try await reader.next() {
-                if isBlank(entry.line) { continue }
+                if entry.line.isBlank { continue }
                 if inFlight == window {
                     try await group.next()
                     inFlight -= 1
@@ -69,11 +69,6 @@ package struct BatchRun: Sendable {
         }
         try Task.checkCancellation()
         try output.finish(count: count)
-    }
-
-    private func isBlank(_ line: LineReader.Line) -> Bool {
-        guard case .text(let bytes) = line else { return false }
-        return bytes.allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r") }
     }
 
     private func answer(_ entry: LineReader.Entry, index: Int) async throws {

@@ -15,10 +15,10 @@ package import SwiftletJSON
 package struct BenchCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure throughput, latency, operations, or what each optimisation is worth.",
+        abstract: "Measure throughput, latency, operations, a tokenizer, or what each optimisation is worth.",
         subcommands: [
             BenchThroughputCommand.self, BenchLatencyCommand.self, BenchRooflineCommand.self,
-            BenchAblationCommand.self,
+            BenchAblationCommand.self, BenchTokenizerCommand.self,
         ])
 
     package init() {}

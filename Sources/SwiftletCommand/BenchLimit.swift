@@ -7,7 +7,7 @@ package import SwiftletJSON
 package struct BenchLimit: Sendable {
     private let work: RunWork
     private let runs: [(measurement: BenchMeasurement, limits: MachineLimits)]
-    private let setup: BenchSetup
+    private let instruction: String
 
     package init(_ workload: BenchWorkload, _ runs: [BenchMeasurement], _ model: ModelWork, _ setup: BenchSetup) {
         let lengths = zip(workload.prompts, workload.outputLengths).map {
@@ -15,7 +15,7 @@ package struct BenchLimit: Sendable {
         }
         work = RunWork(lengths, of: model, places: setup.maxSequences)
         self.runs = runs.compactMap { run in run.limits.map { (run, $0) } }
-        self.setup = setup
+        instruction = setup.instruction
     }
 
     private func median(_ value: (BenchMeasurement, MachineLimits) -> Double?) -> Double? {
@@ -33,6 +33,8 @@ package struct BenchLimit: Sendable {
     }
     private var decodeRate: Double? { median { _, limits in work.decodeRate(on: limits) } }
     private var limits: MachineLimits { .medians(of: runs.map(\.limits)) }
+    /// Of the instruction that products with weights are made of.
+    private var peak: Double { limits.integerPeak > 0 ? limits.integerPeak : limits.peak }
 
     package var text: String {
         guard let rate, let share else { return "" }
@@ -41,12 +43,8 @@ package struct BenchLimit: Sendable {
             text += Format.line(
                 "", "\(Format.number(decodeRate)) tok/s in decodes, of which \(Format.percent(decodeShare))")
         }
-        var machine = "\(Format.bytesRate(limits.memory)) from memory, "
-        machine += "\(Format.operationsRate(limits.peak)) (\(setup.instruction))"
-        if let instruction = setup.integerInstruction {
-            machine += ", \(Format.operationsRate(limits.integerPeak)) (\(instruction))"
-        }
-        return text + Format.line("machine", machine)
+        let (memory, peak) = (Format.bytesRate(limits.memory), Format.operationsRate(peak))
+        return text + Format.line("machine", "\(memory) from memory, \(peak) (\(instruction))")
     }
 
     package func writeMember(to json: inout JSONWriter) {
@@ -57,12 +55,8 @@ package struct BenchLimit: Sendable {
             json.member("decode_tokens_per_second", decodeRate)
             json.member("decode_share", decodeShare)
             json.member("memory_bytes_per_second", limits.memory)
-            json.member("operations_per_second", limits.peak)
-            json.member("instruction", setup.instruction)
-            if let instruction = setup.integerInstruction {
-                json.member("integer_operations_per_second", limits.integerPeak)
-                json.member("integer_instruction", instruction)
-            }
+            json.member("operations_per_second", peak)
+            json.member("instruction", instruction)
         }
     }
 }
@@ -70,14 +64,11 @@ package struct BenchLimit: Sendable {
 /// What a limit depends on besides the requests.
 package struct BenchSetup: Sendable {
     package var maxSequences: Int
-    /// What products are made of, and those of eight-bit integers where there are any.
     package var instruction: String
-    package var integerInstruction: String?
 
-    package init(maxSequences: Int, instruction: String, integerInstruction: String? = nil) {
+    package init(maxSequences: Int, instruction: String) {
         self.maxSequences = maxSequences
         self.instruction = instruction
-        self.integerInstruction = integerInstruction
     }
 }
 
@@ -107,9 +98,7 @@ extension BenchMeasurement {
             runs.append(run)
             report(run)
         }
-        let setup = BenchSetup(
-            maxSequences: config.maxSequences, instruction: probe.instruction,
-            integerInstruction: probe.integerInstruction)
+        let setup = BenchSetup(maxSequences: config.maxSequences, instruction: probe.instruction)
         return Series(
             runs: runs, limit: BenchLimit(workload, runs, probe.model, setup), peakMemory: probe.peakMemory)
     }

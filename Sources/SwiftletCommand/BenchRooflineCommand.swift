@@ -29,7 +29,7 @@ package struct BenchRooflineCommand: ParsableCommand {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
-    @OptionGroup package var weights: QuantizationOptions
+    @OptionGroup package var quantized: QuantizationOptions
 
     @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
@@ -65,8 +65,9 @@ package struct BenchRooflineCommand: ParsableCommand {
     /// What is measured.
     package var config: EngineConfig {
         EngineConfig(
-            dtype: dtype, quantization: weights.quantization, quantizeHead: weights.quantizeHead, threads: threads,
-            cpuLevel: cpuLevel?.rawValue, seed: 0, loadFormat: loadFormat)
+            dtype: dtype, quantization: quantized.quantization, quantizeHead: quantized.quantizeHead,
+            kvCacheType: quantized.kvCacheDtype, threads: threads, cpuLevel: cpuLevel?.rawValue, seed: 0,
+            loadFormat: loadFormat)
     }
 
     package func run() throws {

@@ -7,6 +7,11 @@ package enum Console {
         try? File.standardError.write(Array((line + "\n").utf8))
     }
 
+    /// Whether what is written to a file may have colours: it is a terminal, and nobody has said otherwise.
+    package static func usesColor(on file: File, environment: [String: String]) -> Bool {
+        file.isTerminal && (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb"
+    }
+
     /// Reports a failure in one line.
     package static func error(_ message: String) {
         note("error: " + message.split(separator: "\n").joined(separator: " "))

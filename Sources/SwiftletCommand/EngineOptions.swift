@@ -18,7 +18,7 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
-    @OptionGroup package var weights: QuantizationOptions
+    @OptionGroup package var quantized: QuantizationOptions
 
     @Option(help: "Where weights come from; dummy is random weights of config.json's shape.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
@@ -102,8 +102,9 @@ package struct EngineOptions: ParsableArguments {
     package var config: EngineConfig {
         var config = EngineConfig()
         config.dtype = dtype
-        config.quantization = weights.quantization
-        config.quantizeHead = weights.quantizeHead
+        config.quantization = quantized.quantization
+        config.quantizeHead = quantized.quantizeHead
+        config.kvCacheType = quantized.kvCacheDtype
         config.loadFormat = loadFormat
         config.maxModelLength = maxModelLen?.value
         config.maxSequences = maxNumSeqs ?? config.maxSequences

@@ -75,7 +75,7 @@ package struct GenerateCommand: AsyncParsableCommand {
     // MARK: Prompts
 
     private func runPrompts(_ interrupts: Interrupts) async throws {
-        let prompts = try self.prompts.isEmpty ? [Self.promptFromStandardInput()] : self.prompts
+        let prompts = try self.prompts.isEmpty ? [StandardInput.text(called: "prompt")] : self.prompts
         let llm = try await load()
         interrupts.needEnding()
         let run = PromptRun(
@@ -101,30 +101,6 @@ package struct GenerateCommand: AsyncParsableCommand {
     private static func describe(_ statistics: EngineStatistics) -> String {
         "\(Format.count(statistics.prefillTokens, "prompt token")) read, "
             + "\(Format.count(statistics.generatedTokens, "token")) generated"
-    }
-
-    /// All of standard input as one prompt.
-    private static func promptFromStandardInput() throws(LLMError) -> String {
-        let limit = 16 << 20
-        var text: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while text.count <= limit {
-            let result = chunk.withUnsafeMutableBytes { buffer in
-                Result { () throws(LLMError) in try File.standardInput.read(into: buffer) }
-            }
-            let count = try result.get()
-            if count == 0 { break }
-            text += chunk[..<count]
-        }
-        guard text.count <= limit else {
-            throw LLMError(.invalidRequest, "the prompt on standard input is longer than \(limit >> 20) MiB")
-        }
-        if text.last == UInt8(ascii: "\n") { text.removeLast() }
-        if text.last == UInt8(ascii: "\r") { text.removeLast() }
-        guard let prompt = String(validating: text, as: UTF8.self) else {
-            throw LLMError(.invalidRequest, "the prompt on standard input is not UTF-8")
-        }
-        return prompt
     }
 
     // MARK: Batches

@@ -26,7 +26,7 @@ package struct InfoCommand: ParsableCommand {
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
-    @OptionGroup package var weights: QuantizationOptions
+    @OptionGroup package var quantized: QuantizationOptions
 
     @Option(help: "Where weights would come from; dummy needs no more than config.json.")
     package var loadFormat: EngineConfig.LoadFormat = .automatic
@@ -53,8 +53,8 @@ package struct InfoCommand: ParsableCommand {
     /// What the model would be loaded with.
     package var config: EngineConfig {
         var config = EngineConfig(
-            dtype: dtype, quantization: weights.quantization, quantizeHead: weights.quantizeHead,
-            maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
+            dtype: dtype, quantization: quantized.quantization, quantizeHead: quantized.quantizeHead,
+            kvCacheType: quantized.kvCacheDtype, maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
         config.maxSequences = maxNumSeqs ?? config.maxSequences
         return config
     }

@@ -68,7 +68,7 @@ package struct InfoReport: Sendable {
             "\(model.queryHeadCount) query and \(model.keyValueHeadCount) key-value, of dimension \(model.headDimension)"
         )
         text += line("tokenizer", model.hasTokenizer ? "yes" : "none: prompts must be token ids")
-        text += line("KV cache", "\(Format.count(model.kvBytesPerToken)) bytes a token")
+        text += line("KV cache", "\(Format.count(model.kvBytesPerToken)) bytes a token in \(model.kvDataType)")
         text += line("context", Format.count(model.maxModelLength, "token"))
         guard let fit = model.fit else { return text }
         if let shortage = fit.shortage {
@@ -147,6 +147,7 @@ package struct InfoReport: Sendable {
         json.member("head_dim", model.headDimension)
         json.key("has_tokenizer")
         json.bool(model.hasTokenizer)
+        json.member("kv_data_type", model.kvDataType)
         json.member("kv_bytes_per_token", model.kvBytesPerToken)
         json.member("max_model_len", model.maxModelLength)
         json.member("longest_context_now", model.fit?.longestContext)

@@ -13,6 +13,12 @@ package final class LineReader: Sendable {
         case text([UInt8])
         /// A line that is longer than the limit.
         case tooLong
+
+        /// Whether it holds nothing but spaces: no request, and none is missed.
+        package var isBlank: Bool {
+            guard case .text(let bytes) = self else { return false }
+            return bytes.allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r") }
+        }
     }
 
     /// A line and where it is in the file.

@@ -1,4 +1,4 @@
-// The options of every command that loads a model, or would, about quantising its weights.
+// The options of every command that loads a model, or would, about quantising its weights and its KV cache.
 // Invariant: what they mean is EngineConfig's to say; they only carry it there.
 
 package import ArgumentParser
@@ -12,6 +12,9 @@ package struct QuantizationOptions: ParsableArguments {
 
     @Flag(inversion: .prefixedNo, help: "Quantise the embedding and the output head too.")
     package var quantizeHead = true
+
+    @Option(help: "Type of keys and values in the KV cache; auto is dtype's, int8 takes half of bfloat16's memory.")
+    package var kvCacheDtype: EngineConfig.KVCacheType = .automatic
 
     package init() {}
 }

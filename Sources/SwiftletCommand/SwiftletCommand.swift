@@ -10,7 +10,9 @@ package struct SwiftletCommand: AsyncParsableCommand {
         commandName: "swiftlet",
         abstract: "An LLM inference engine that is small enough to read in an hour.",
         version: "0.1.0",
-        subcommands: [GenerateCommand.self, BenchCommand.self, InfoCommand.self])
+        subcommands: [
+            GenerateCommand.self, TokenizeCommand.self, TemplateCommand.self, BenchCommand.self, InfoCommand.self,
+        ])
 
     package init() {}
 

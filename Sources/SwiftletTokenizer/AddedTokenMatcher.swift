@@ -75,8 +75,9 @@ struct AddedTokenMatcher: Sendable {
                 stop = spaceEnd
             }
             if done < start { body(done..<start, -1) }
-            body(start..<stop, entries[entry].id)
-            done = stop
+            // A token of nothing but spaces may lie in those that the match before has taken.
+            if start < stop { body(start..<stop, entries[entry].id) }
+            done = max(done, stop)
         }
         if done < text.count { body(done..<text.count, -1) }
     }

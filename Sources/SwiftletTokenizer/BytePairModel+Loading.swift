@@ -8,14 +8,8 @@ import SwiftletJSON
 
 extension BytePairModel {
     convenience init(_ json: JSONValue) throws(TokenizerError) {
-        // Older files leave the type out; merges tell.
-        let type = json["type"]?.string ?? (json["merges"] != nil ? "BPE" : "(none)")
-        guard type == "BPE" else { throw TokenizerError("model type \(type) is not supported") }
         if let dropout = json["dropout"]?.double, dropout != 0 {
             throw TokenizerError("model BPE: dropout is for training and is not supported")
-        }
-        guard let vocabularySection = json["vocab"], vocabularySection.kind == .object else {
-            throw TokenizerError("model BPE: vocab is missing")
         }
         guard let mergesSection = json["merges"], mergesSection.kind == .array else {
             throw TokenizerError("model BPE: merges are missing")
@@ -27,29 +21,10 @@ extension BytePairModel {
         options.subwordPrefix = json["continuing_subword_prefix"]?.stringBytes ?? []
         options.wordSuffix = json["end_of_word_suffix"]?.stringBytes ?? []
         let tape = JSONTape(json.document)
-        let vocabulary = try BytePairModel.readVocabulary(vocabularySection, tape)
+        let vocabulary = try Vocabulary(json, of: "BPE")
         if let unknown = json["unk_token"]?.string { options.unknownID = vocabulary.id(of: unknown) ?? -1 }
         let merges = try BytePairModel.readMerges(mergesSection, tape, vocabulary, prefix: options.subwordPrefix)
         self.init(vocabulary: vocabulary, merges: merges, options: options)
-    }
-
-    private static func readVocabulary(
-        _ section: JSONValue, _ tape: JSONTape
-    ) throws(TokenizerError) -> Vocabulary {
-        var vocabulary = Vocabulary(capacity: section.count + 1, byteCapacity: section.byteRange.count / 2)
-        var scratch: [UInt8] = []
-        var node = section.index + 1
-        for _ in 0..<section.count {
-            guard let id = tape.integer(node + 1) else {
-                throw TokenizerError("model BPE: the id of \"\(tape.text(node))\" is not an integer")
-            }
-            let outcome = tape.withString(node, &scratch) { text in
-                Result { () throws(TokenizerError) in try vocabulary.insert(text, id: id) }
-            }
-            try outcome.get()
-            node = tape.next(node + 1)
-        }
-        return vocabulary
     }
 
     private static func readMerges(

@@ -42,10 +42,7 @@ final class BytePairModel: Sendable {
             }
         }
         self.scalarIDs = scalarIDs
-        byteIDs = (0..<256).map { byte in
-            let digits = String(byte, radix: 16, uppercase: true)
-            return vocabulary.id(of: "<0x" + (digits.count < 2 ? "0" : "") + digits + ">") ?? -1
-        }
+        byteIDs = vocabulary.byteTokenIDs
     }
 
     /// Appends the ids of one piece.

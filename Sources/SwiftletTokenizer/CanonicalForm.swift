@@ -1,4 +1,5 @@
-// Unicode normalization forms C and D over UTF-8, without Foundation.
+// Unicode normalization forms C, D, KC and KD over UTF-8, without Foundation, by the tables of Unicode 9.0: those
+// the reference implementation has.
 // Owned by Normalizer; the tables are unpacked once a process, at the first text that needs them.
 // Invariant: text all of whose scalars are certain not to change is returned after one scan.
 
@@ -24,6 +25,9 @@ package struct CanonicalForm: Sendable {
     private static let vowelCount: UInt32 = 21
     private static let trailingCount: UInt32 = 28
     private static let syllableCount: UInt32 = 11172
+
+    /// What came later keeps its place and does not decompose.
+    private static let unicodeVersion = 9
 
     private init() {
         var scalar: UInt32 = 0
@@ -56,24 +60,36 @@ package struct CanonicalForm: Sendable {
 
     private static func combiningClass(_ value: UInt32) -> UInt8 {
         guard value >= 0x300 else { return 0 }
-        return Unicode.Scalar(value)?.properties.canonicalCombiningClass.rawValue ?? 0
+        guard let properties = Unicode.Scalar(value)?.properties, properties.canonicalCombiningClass.rawValue != 0,
+            let age = properties.age, age.major <= CanonicalForm.unicodeVersion
+        else { return 0 }
+        return properties.canonicalCombiningClass.rawValue
     }
 
-    /// Form C or form D of a text.
-    package static func normalized(_ text: String, isComposing: Bool) -> String {
-        let result = Array(text.utf8).withUnsafeBufferPointer { shared.normalize($0, isComposing: isComposing) }
+    /// Calls `body` with every scalar that decomposes and the scalar that it then begins with, directly.
+    func forEachDecomposition(_ body: (_ scalar: UInt32, _ first: UInt32) -> Void) {
+        for (scalar, parts) in decompositions { body(scalar, parts.first) }
+    }
+
+    /// Form C or form D of a text, or form KC or KD.
+    package static func normalized(_ text: String, isComposing: Bool, isCompatible: Bool = false) -> String {
+        let result = Array(text.utf8).withUnsafeBufferPointer {
+            shared.normalize($0, isComposing: isComposing, isCompatible: isCompatible)
+        }
         return String(decoding: result, as: UTF8.self)
     }
 
-    /// Form C (composed) or form D (decomposed) of UTF-8.
-    func normalize(_ text: Bytes, isComposing: Bool) -> [UInt8] {
-        if isUnchanged(text, isComposing: isComposing) { return Array(text) }
+    /// UTF-8 composed (forms C and KC) or decomposed (D and KD); in the K forms what is only a way of writing
+    /// something else is replaced by it.
+    func normalize(_ text: Bytes, isComposing: Bool, isCompatible: Bool = false) -> [UInt8] {
+        let mappings = isCompatible ? CompatibilityMappings.shared : nil
+        if isUnchanged(text, isComposing: isComposing, mappings) { return Array(text) }
         var scalars: [(value: UInt32, order: UInt8)] = []
         scalars.reserveCapacity(text.count)
         var position = 0
         while position < text.count {
             let (value, length) = UTF8Cursor.scalar(in: text, at: position)
-            decompose(value, into: &scalars)
+            decompose(value, into: &scalars, mappings)
             position += length
         }
         reorder(&scalars)
@@ -84,7 +100,7 @@ package struct CanonicalForm: Sendable {
         return result
     }
 
-    private func isUnchanged(_ text: Bytes, isComposing: Bool) -> Bool {
+    private func isUnchanged(_ text: Bytes, isComposing: Bool, _ mappings: CompatibilityMappings?) -> Bool {
         var position = 0
         while position < text.count {
             let byte = text[position]
@@ -95,9 +111,11 @@ package struct CanonicalForm: Sendable {
             let (value, length) = UTF8Cursor.scalar(in: text, at: position)
             if isComposing && value < 0x10000 {
                 if mayChange[Int(value >> 6)] >> UInt64(value & 63) & 1 == 1 { return false }
+                if let mappings, mappings.changes(value) { return false }
             } else if isComposing {
                 // Beyond the first plane: emoji and the ideographs of planes 2 and 3 are stable, the rest is looked at.
                 let isStable = (0x1F000...0x1FAFF).contains(value) || (0x20000...0x2F7FF).contains(value)
+                if let mappings, mappings.changes(value) { return false }
                 if !isStable { return false }
             } else {
                 return false
@@ -107,7 +125,9 @@ package struct CanonicalForm: Sendable {
         return true
     }
 
-    private func decompose(_ value: UInt32, into scalars: inout [(value: UInt32, order: UInt8)]) {
+    private func decompose(
+        _ value: UInt32, into scalars: inout [(value: UInt32, order: UInt8)], _ mappings: CompatibilityMappings?
+    ) {
         let syllable = value &- CanonicalForm.hangul
         if syllable < CanonicalForm.syllableCount {
             let perLeading = CanonicalForm.vowelCount * CanonicalForm.trailingCount
@@ -117,8 +137,10 @@ package struct CanonicalForm: Sendable {
             if last != 0 { scalars.append((CanonicalForm.trailing + last, 0)) }
         } else if value >= 0xC0, let parts = decompositions[value] {
             // Firsts may decompose further, three levels deep at most; seconds as well.
-            decompose(parts.first, into: &scalars)
-            if parts.second != 0 { decompose(parts.second, into: &scalars) }
+            decompose(parts.first, into: &scalars, mappings)
+            if parts.second != 0 { decompose(parts.second, into: &scalars, mappings) }
+        } else if let parts = mappings?.parts(of: value) {
+            for part in parts { decompose(part, into: &scalars, mappings) }
         } else {
             scalars.append((value, CanonicalForm.combiningClass(value)))
         }

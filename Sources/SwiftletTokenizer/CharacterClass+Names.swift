@@ -10,17 +10,13 @@ extension CharacterClass {
         switch key {
         case "any": return .any
         case "ascii": return CharacterClass([0...0x7F])
-        case "alpha", "alphabetic":
-            let categories = UnicodeCategories.letters | UnicodeCategories.marks | UnicodeCategories.letterNumbers
-            return CharacterClass(enclosedLetters, categories: categories)
-        case "alnum":
-            let categories = UnicodeCategories.wordCharacters & ~UnicodeCategories.connectors
-            return CharacterClass(enclosedLetters, categories: categories)
-        case "upper", "uppercase": return CharacterClass([], categories: 1)
-        case "lower", "lowercase": return CharacterClass([], categories: 1 << 1)
+        case "alpha", "alphabetic": return CharacterClass { $0.isAlphabetic }
+        case "alnum": return CharacterClass { $0.isAlphabetic || $0.generalCategory == .decimalNumber }
+        case "upper", "uppercase": return CharacterClass { $0.isUppercase }
+        case "lower", "lowercase": return CharacterClass { $0.isLowercase }
         case "space", "whitespace": return .whitespace
         case "blank": return CharacterClass([0x09...0x09], categories: 1 << 22)
-        case "word": return .word
+        case "word": return CharacterClass(enclosedLetters, categories: UnicodeCategories.wordCharacters)
         case "xdigit": return .hexadecimal
         default: return UnicodeCategories.named(key).map { CharacterClass([], categories: $0) }
         }
@@ -34,11 +30,14 @@ extension CharacterClass {
             0x16FF0...0x16FF1, 0x20000...0x2A6DF, 0x2A700...0x2B739, 0x2B740...0x2B81D, 0x2B820...0x2CEA1,
             0x2CEB0...0x2EBE0, 0x2EBF0...0x2EE5D, 0x2F800...0x2FA1D, 0x30000...0x3134A, 0x31350...0x323AF,
         ],
-        "hiragana": [0x3041...0x3096, 0x309D...0x309F, 0x1B001...0x1B11F, 0x1B150...0x1B152, 0x1F200...0x1F200],
+        "hiragana": [
+            0x3041...0x3096, 0x309D...0x309F, 0x1B001...0x1B11F, 0x1B132...0x1B132, 0x1B150...0x1B152,
+            0x1F200...0x1F200,
+        ],
         "katakana": [
             0x30A1...0x30FA, 0x30FD...0x30FF, 0x31F0...0x31FF, 0x32D0...0x32FE, 0x3300...0x3357, 0xFF66...0xFF6F,
             0xFF71...0xFF9D, 0x1AFF0...0x1AFF3, 0x1AFF5...0x1AFFB, 0x1AFFD...0x1AFFE, 0x1B000...0x1B000,
-            0x1B120...0x1B122, 0x1B164...0x1B167,
+            0x1B120...0x1B122, 0x1B155...0x1B155, 0x1B164...0x1B167,
         ],
         "hangul": [
             0x1100...0x11FF, 0x302E...0x302F, 0x3131...0x318E, 0x3200...0x321E, 0x3260...0x327E, 0xA960...0xA97C,

@@ -14,6 +14,21 @@ struct CharacterClass: Sendable {
 
     init() {}
 
+    /// The scalars that have a property; made by asking all of them, so for patterns that name it only.
+    init(where isMember: (Unicode.Scalar.Properties) -> Bool) {
+        for value in UInt32(0)..<0x11_0000 {
+            guard let scalar = Unicode.Scalar(value), isMember(scalar.properties),
+                UnicodeCategories.category(of: value) != UnicodeCategories.unassigned
+            else { continue }
+            if let last = ranges.last, last.upperBound + 1 == value {
+                ranges[ranges.count - 1] = last.lowerBound...value
+            } else {
+                ranges.append(value...value)
+            }
+        }
+        finish()
+    }
+
     init(_ ranges: [ClosedRange<UInt32>], categories: UInt32 = 0, isNegated: Bool = false) {
         self.ranges = ranges
         self.categories = categories
@@ -35,6 +50,8 @@ struct CharacterClass: Sendable {
     static let unicodeWord = CharacterClass(
         enclosedLetters + [0x200C...0x200D], categories: UnicodeCategories.wordCharacters)
     static let hexadecimal = CharacterClass([0x30...0x39, 0x41...0x46, 0x61...0x66])
+    /// What `\R` takes beside CR LF.
+    static let lineEnds = CharacterClass([0x0A...0x0D, 0x85...0x85, 0x2028...0x2029])
     static let notNewline = CharacterClass([0x0A...0x0A], isNegated: true)
     static let any = CharacterClass([], isNegated: true)
 
@@ -90,24 +107,31 @@ struct CharacterClass: Sendable {
         finish()
     }
 
-    /// Scalars that differ from one by case only.
-    private static func caseVariants(of value: UInt32) -> Set<UInt32> {
-        guard let scalar = Unicode.Scalar(value) else { return [] }
-        var variants: Set<UInt32> = []
-        func add(_ text: String) {
-            if text.unicodeScalars.count == 1, let only = text.unicodeScalars.first { variants.insert(only.value) }
-        }
-        for base in [scalar.properties.lowercaseMapping, scalar.properties.uppercaseMapping] {
-            add(base)
-            guard base.unicodeScalars.count == 1, let only = base.unicodeScalars.first else { continue }
-            add(only.properties.lowercaseMapping)
-            add(only.properties.uppercaseMapping)
-        }
-        // Two scalars outside ASCII fold to ASCII letters and are no letter's simple mapping: long s, Kelvin sign.
-        if variants.contains(0x73) { variants.insert(0x17F) }
-        if variants.contains(0x6B) { variants.insert(0x212A) }
-        return variants
+    /// Scalars that differ from one by case only, itself included.
+    private static func caseVariants(of value: UInt32) -> [UInt32] {
+        Unicode.Scalar(value).flatMap { caseGroups[folded($0)] } ?? [value]
     }
+
+    /// The lowercase of the uppercase, where these are single scalars: the same for all cases of a letter.
+    private static func folded(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
+        func single(_ text: String, or scalar: Unicode.Scalar) -> Unicode.Scalar {
+            text.unicodeScalars.count == 1 ? text.unicodeScalars.first ?? scalar : scalar
+        }
+        let upper = single(scalar.properties.uppercaseMapping, or: scalar)
+        return single(upper.properties.lowercaseMapping, or: upper)
+    }
+
+    /// All scalars that have cases, by what they fold to; made at the first pattern that ignores case.
+    private static let caseGroups: [Unicode.Scalar: [UInt32]] = {
+        var groups: [Unicode.Scalar: [UInt32]] = [:]
+        for value in UInt32(0)..<0x1F000 {
+            guard let scalar = Unicode.Scalar(value),
+                scalar.properties.changesWhenLowercased || scalar.properties.changesWhenUppercased
+            else { continue }
+            groups[folded(scalar), default: []].append(value)
+        }
+        return groups
+    }()
 
     /// Brings asciiBits up to date.
     mutating func finish() {

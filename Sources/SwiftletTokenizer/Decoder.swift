@@ -17,6 +17,11 @@ enum DecoderStage: Sendable {
     case strip([UInt8], start: Int, stop: Int)
     /// The replacement character becomes a space, or nothing in the first token.
     case metaspace(replacement: [UInt8], dropsFirst: Bool)
+    /// Tokens with the prefix continue a word, others have a space before them; `cleansUp` takes spaces before
+    /// punctuation and contractions away.
+    case wordPiece(prefix: [UInt8], cleansUp: Bool)
+    /// The suffix that ends words becomes a space, or nothing in the last token.
+    case wordSuffix([UInt8])
     /// Tokens are joined with spaces: what the reference does without a decoder.
     case join
 
@@ -64,6 +69,16 @@ enum DecoderStage: Sendable {
             }
             let scheme = try PreTokenizer.prependScheme(json, of: "decoder Metaspace")
             return [.metaspace(replacement: replacement, dropsFirst: scheme != .never)]
+        case "WordPiece":
+            guard let prefix = json["prefix"]?.stringBytes else {
+                throw TokenizerError("decoder WordPiece: prefix is missing")
+            }
+            return [.wordPiece(prefix: prefix, cleansUp: json["cleanup"]?.bool ?? true)]
+        case "BPEDecoder":
+            guard let suffix = json["suffix"]?.stringBytes, !suffix.isEmpty else {
+                throw TokenizerError("decoder BPEDecoder: suffix is missing")
+            }
+            return [.wordSuffix(suffix)]
         default: throw TokenizerError("decoder type \(type) is not supported")
         }
     }

@@ -18,8 +18,12 @@ struct PostProcessor: Sendable {
         case "Sequence":
             for element in json["processors"]?.elements ?? json.elements {
                 let inner = try PostProcessor(element, depth: depth + 1)
-                prefix = inner.prefix + prefix
-                suffix += inner.suffix
+                if inner.prefix.isEmpty && inner.suffix.isEmpty { continue }
+                // The reference would put the second's tokens around every one of the first's.
+                guard prefix.isEmpty && suffix.isEmpty else {
+                    throw TokenizerError("post_processor Sequence: more than one of it adds tokens")
+                }
+                self = inner
             }
         case "TemplateProcessing": try readTemplate(json)
         case "BertProcessing", "RobertaProcessing":

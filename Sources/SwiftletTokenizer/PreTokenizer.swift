@@ -28,7 +28,14 @@ indirect enum PreTokenizer: Sendable {
     /// Cuts by a test of single scalars.
     case scalars(ScalarTest, SplitBehavior)
 
-    enum ScalarTest: Sendable { case digit, punctuation, whitespace }
+    /// Pieces of so many scalars.
+    case fixedLength(Int)
+
+    enum ScalarTest: Sendable {
+        case digit, punctuation, whitespace
+        /// This scalar and no other.
+        case only(UInt32)
+    }
 
     /// What ByteLevel cuts by when it is told to.
     private static let byteLevelPattern =
@@ -66,6 +73,17 @@ indirect enum PreTokenizer: Sendable {
         case "Whitespace":
             self = .split(.regex(try RegexProgram.words()), .removed, isInverted: true)
         case "WhitespaceSplit": self = .scalars(.whitespace, .removed)
+        case "BertPreTokenizer":
+            self = .sequence([.scalars(.whitespace, .removed), .scalars(.punctuation, .isolated)])
+        case "CharDelimiterSplit":
+            guard let scalars = json["delimiter"]?.string?.unicodeScalars, scalars.count == 1, let only = scalars.first
+            else { throw TokenizerError("pre_tokenizer CharDelimiterSplit: delimiter is not one character") }
+            self = .scalars(.only(only.value), .removed)
+        case "FixedLength":
+            guard let length = json["length"]?.int, length > 0 else {
+                throw TokenizerError("pre_tokenizer FixedLength: length is not a positive integer")
+            }
+            self = .fixedLength(length)
         default: throw TokenizerError("pre_tokenizer type \(type) is not supported")
         }
     }
@@ -96,7 +114,7 @@ indirect enum PreTokenizer: Sendable {
         case .sequence(let list): list.reduce(1) { min($0 * $1.growth, 1 << 30) }
         case .byteLevel(let addsPrefixSpace, _): addsPrefixSpace ? 4 : 2
         case .metaspace(let replacement, _, _): 2 * replacement.count
-        case .split, .scalars: 1
+        case .split, .scalars, .fixedLength: 1
         }
     }
 
@@ -128,6 +146,7 @@ indirect enum PreTokenizer: Sendable {
             }
             if isSplit { PreTokenizer.split(&text, by: .literal(replacement), .mergedWithNext, isInverted: false) }
         case .scalars(let test, let behavior): PreTokenizer.split(&text, by: test, behavior)
+        case .fixedLength(let length): PreTokenizer.split(&text, length: length)
         }
     }
 
@@ -183,16 +202,32 @@ indirect enum PreTokenizer: Sendable {
         text.pieces = pieces
     }
 
+    private static func split(_ text: inout PreTokenizedText, length: Int) {
+        var pieces: [Range<Int>] = []
+        text.bytes.withUnsafeBufferPointer { bytes in
+            for piece in text.pieces {
+                var start = piece.lowerBound
+                while start < piece.upperBound {
+                    var end = start
+                    var count = 0
+                    while end < piece.upperBound, count < length {
+                        end += UTF8Cursor.length(ofFirst: bytes[end])
+                        count += 1
+                    }
+                    pieces.append(start..<end)
+                    start = end
+                }
+            }
+        }
+        text.pieces = pieces
+    }
+
     private static func isMember(_ value: UInt32, of test: ScalarTest) -> Bool {
         switch test {
-        case .digit: return UnicodeCategories.isMember(value, of: UnicodeCategories.numbers)
-        case .whitespace: return UnicodeCategories.isWhitespace(value)
-        case .punctuation:
-            // ASCII symbols count as punctuation.
-            switch value {
-            case 0x21...0x2F, 0x3A...0x40, 0x5B...0x60, 0x7B...0x7E: return true
-            default: return UnicodeCategories.isMember(value, of: UnicodeCategories.punctuation)
-            }
+        case .digit: UnicodeCategories.isNumeric(value)
+        case .whitespace: UnicodeCategories.isWhitespace(value)
+        case .punctuation: UnicodeCategories.isPunctuation(value)
+        case .only(let wanted): value == wanted
         }
     }
 }

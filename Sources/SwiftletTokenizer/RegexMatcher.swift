@@ -104,6 +104,11 @@ package struct RegexMatcher {
             case .look:
                 isMatching = (run(counter, at: position) != nil) == (instruction.b == 0)
                 counter = Int(instruction.a)
+            case .lookBehind:
+                budget -= Int(instruction.c)
+                let behind = place(Int(instruction.c), before: position).flatMap { run(counter, at: $0) }
+                isMatching = (behind != nil) == (instruction.b == 0)
+                counter = Int(instruction.a)
             case .atomic:
                 if let end = run(counter, at: position) { position = end } else { isMatching = false }
                 counter = Int(instruction.a)
@@ -120,6 +125,16 @@ package struct RegexMatcher {
                 guard backtrack(to: base, &counter, &position) else { return nil }
             }
         }
+    }
+
+    /// The place so many scalars before another; nil when the text begins sooner.
+    private func place(_ count: Int, before position: Int) -> Int? {
+        var position = position
+        for _ in 0..<count {
+            if position == 0 { return nil }
+            position -= UTF8Cursor.scalarBefore(position, in: text).length
+        }
+        return position
     }
 
     /// Takes up the latest choice; false when there is none left above `base`.
@@ -185,8 +200,16 @@ package struct RegexMatcher {
         let set = program.sets[index]
         guard set.isFlat else { return program.classes[index].contains(value) ? length : 0 }
         var isMember = set.categories != 0 && UnicodeCategories.isMember(value, of: set.categories)
-        for range in set.firstRange..<set.firstRange + set.rangeCount where !isMember {
-            isMember = program.ranges[Int(range)].contains(value)
+        if !isMember && set.rangeCount > 0 {
+            // The last range that begins at the scalar or before it.
+            var range = Int(set.firstRange)
+            var count = Int(set.rangeCount)
+            while count > 1 {
+                let half = count / 2
+                if program.ranges[range + half].lowerBound <= value { range += half }
+                count -= half
+            }
+            isMember = program.ranges[range].contains(value)
         }
         return isMember != set.isNegated ? length : 0
     }

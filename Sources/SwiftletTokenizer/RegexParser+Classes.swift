@@ -11,6 +11,9 @@ extension RegexParser {
         case "z", "Z": return assertion(.textEnd)
         case "b": return assertion(.wordBoundary)
         case "B": return assertion(.noWordBoundary)
+        case "R":
+            position += 1
+            return .atomic(.alternatives([.sequence([.set(literal(0x0D)), .set(literal(0x0A))]), .set(.lineEnds)]))
         default: return .set(try parseClassEscape())
         }
     }

@@ -9,8 +9,34 @@ indirect enum RegexNode {
     case alternatives([RegexNode])
     case repeated(RegexNode, minimum: Int, maximum: Int, RegexGreed)
     case look(RegexNode, isNegative: Bool)
+    /// What stands before is (or is not) a match of so many scalars.
+    case lookBehind(RegexNode, scalarCount: Int, isNegative: Bool)
     case atomic(RegexNode)
     case assertion(RegexAssertion)
+}
+
+extension RegexNode {
+    /// How many scalars every match has; nil when matches differ.
+    fileprivate var scalarCount: Int? {
+        switch self {
+        case .set: return 1
+        case .look, .lookBehind, .assertion: return 0
+        case .atomic(let body): return body.scalarCount
+        case .sequence(let parts):
+            var sum = 0
+            for part in parts {
+                guard let count = part.scalarCount else { return nil }
+                sum = min(sum + count, RegexParser.maximumLookBehind + 1)
+            }
+            return sum <= RegexParser.maximumLookBehind ? sum : nil
+        case .alternatives(let list):
+            let first = list.first?.scalarCount
+            return list.allSatisfy { $0.scalarCount == first } ? first : nil
+        case .repeated(let body, let minimum, let maximum, _):
+            guard minimum == maximum, let count = body.scalarCount else { return nil }
+            return count * minimum <= RegexParser.maximumLookBehind ? count * minimum : nil
+        }
+    }
 }
 
 enum RegexGreed: Sendable { case greedy, lazy, possessive }
@@ -19,6 +45,8 @@ enum RegexAssertion: Int32, Sendable { case textStart, textEnd, lineStart, lineE
 struct RegexParser {
     static let maximumDepth = 32
     static let maximumRepeat = 1000
+    /// Scalars that a lookbehind may go back.
+    static let maximumLookBehind = 255
 
     let pattern: [Unicode.Scalar]
     var position = 0
@@ -111,7 +139,8 @@ struct RegexParser {
         if take("(?=") { return .look(try finishGroup(), isNegative: false) }
         if take("(?!") { return .look(try finishGroup(), isNegative: true) }
         if take("(?>") { return .atomic(try finishGroup()) }
-        if take("(?<=") || take("(?<!") { throw failure("lookbehind is not supported") }
+        if take("(?<=") { return try finishLookBehind(isNegative: false) }
+        if take("(?<!") { return try finishLookBehind(isNegative: true) }
         if take("(?<") || take("(?P<") {
             while let next = peek(), next != ">" { position += 1 }
             guard take(">") else { throw failure("unterminated group name") }
@@ -126,6 +155,19 @@ struct RegexParser {
         let node = try parseAlternatives()
         guard take(")") else { throw failure("missing ')'") }
         return node
+    }
+
+    /// Each alternative of a lookbehind has one length of its own, as the dialect wants it.
+    private mutating func finishLookBehind(isNegative: Bool) throws(TokenizerError) -> RegexNode {
+        let node = try finishGroup()
+        var branches = [node]
+        if case .alternatives(let list) = node { branches = list }
+        var looks: [RegexNode] = []
+        for branch in branches {
+            guard let count = branch.scalarCount else { throw failure("lookbehind of variable length") }
+            looks.append(.lookBehind(branch, scalarCount: count, isNegative: isNegative))
+        }
+        return looks.count == 1 ? looks[0] : isNegative ? .sequence(looks) : .alternatives(looks)
     }
 
     /// `(?i)` for the rest of the group, `(?i:…)` for a group of its own.

@@ -46,7 +46,7 @@ extension RegexProgram {
             result = firstBytes(of: body)
             result.isNullable = result.isNullable || minimum == 0
         case .atomic(let body): result = firstBytes(of: body)
-        case .look, .assertion: result.isNullable = true
+        case .look, .lookBehind, .assertion: result.isNullable = true
         }
         return result
     }

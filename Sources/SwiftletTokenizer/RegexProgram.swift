@@ -21,6 +21,8 @@ struct RegexProgram: Sendable {
             case peekSet
             /// The program behind this up to its `.accept` must (b = 0) or must not (b = 1) match; go on at `a`.
             case look
+            /// The same for a match that begins `c` scalars before and so ends here.
+            case lookBehind
             /// The program behind this up to its `.accept` is matched without giving back; go on at `a`.
             case atomic
             case assertion
@@ -98,7 +100,15 @@ struct RegexProgram: Sendable {
     }
 
     private mutating func addSet(_ set: CharacterClass) -> Int32 {
-        let high = set.ranges.filter { $0.upperBound >= 0x80 }
+        // In order, so that the matcher can search them by halves.
+        let high = set.ranges.filter { $0.upperBound >= 0x80 }.sorted { $0.lowerBound < $1.lowerBound }
+            .reduce(into: [ClosedRange<UInt32>]()) { merged, range in
+                if let last = merged.last, range.lowerBound <= last.upperBound {
+                    merged[merged.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+                } else {
+                    merged.append(range)
+                }
+            }
         sets.append(
             FlatSet(
                 asciiLow: set.asciiBits.0, asciiHigh: set.asciiBits.1, categories: set.categories,
@@ -122,16 +132,18 @@ struct RegexProgram: Sendable {
         case .look(.set(let set), let isNegative):
             try append(.init(operation: .peekSet, a: addSet(set), b: isNegative ? 1 : 0))
         case .look(let body, let isNegative): try emitSubprogram(.look, body, b: isNegative ? 1 : 0)
+        case .lookBehind(let body, let scalarCount, let isNegative):
+            try emitSubprogram(.lookBehind, body, b: isNegative ? 1 : 0, c: Int32(scalarCount))
         case .atomic(let body): try emitSubprogram(.atomic, body)
         case .assertion(let kind): try append(.init(operation: .assertion, a: kind.rawValue))
         }
     }
 
     private mutating func emitSubprogram(
-        _ operation: Instruction.Operation, _ body: RegexNode, b: Int32 = 0
+        _ operation: Instruction.Operation, _ body: RegexNode, b: Int32 = 0, c: Int32 = 0
     ) throws(TokenizerError) {
         let start = instructions.count
-        try append(.init(operation: operation, b: b))
+        try append(.init(operation: operation, b: b, c: c))
         try emit(body)
         try append(.init(operation: .accept))
         instructions[start].a = Int32(instructions.count)

@@ -10,7 +10,7 @@
 ///     print(decoder.finish())
 public struct StreamDecoder: Sendable {
     /// What a stage remembers between tokens.
-    private struct State: Sendable {
+    struct State: Sendable {
         /// Bytes held back: a run of byte tokens, an unfinished character, a possible beginning of a match.
         var held: [UInt8] = []
         /// The part of a token that has come so far, where the whole token is needed.
@@ -24,7 +24,7 @@ public struct StreamDecoder: Sendable {
     private let tokenizer: Tokenizer
     private let skipsSpecialTokens: Bool
     private let stages: [DecoderStage]
-    private var states: [State]
+    var states: [State]
     private var output: [UInt8] = []
 
     init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool, isContinuation: Bool) {
@@ -38,7 +38,7 @@ public struct StreamDecoder: Sendable {
         for index in stages.indices {
             switch stages[index] {
             case .strip(_, let start, _) where isFused: states[index].count = start
-            case .metaspace, .join: states[index].count = isFused ? 0 : 1
+            case .metaspace, .wordPiece, .join: states[index].count = isFused ? 0 : 1
             default: break
             }
             isFused = isFused || stages[index].isFusing
@@ -84,6 +84,10 @@ public struct StreamDecoder: Sendable {
                 push([], endsToken: true, into: index + 1)
             case .byteFallback: flushRun(index)
             case .fuse: push([], endsToken: true, into: index + 1)
+            case .wordSuffix(let suffix):
+                let last = TextPattern.literal(suffix).replacing(in: states[index].held, with: [])
+                states[index].held = []
+                if !last.isEmpty { push(last, endsToken: true, into: index + 1) }
             default: break
             }
         }
@@ -92,7 +96,7 @@ public struct StreamDecoder: Sendable {
     // MARK: Stages
 
     /// Hands a token, or a part of one, to a stage; behind the last stage it is output.
-    private mutating func push(_ unit: [UInt8], endsToken: Bool, into index: Int) {
+    mutating func push(_ unit: [UInt8], endsToken: Bool, into index: Int) {
         guard index < stages.count else {
             output += unit
             return
@@ -106,15 +110,17 @@ public struct StreamDecoder: Sendable {
             // A regular expression has to see the whole token.
             states[index].token += unit
             guard endsToken else { return }
-            let replaced = states[index].token.withUnsafeBufferPointer { pattern.replacing(in: $0, with: content) }
+            let replaced = pattern.replacing(in: states[index].token, with: content)
             states[index].token = []
             push(replaced, endsToken: true, into: index + 1)
         case .strip(let content, let start, let stop): pushStrip(content, start, stop, unit, endsToken, index)
         case .metaspace(let replacement, let dropsFirst):
             let space: [UInt8] = dropsFirst && states[index].count == 0 ? [] : [UInt8(ascii: " ")]
-            let text = unit.withUnsafeBufferPointer { TextPattern.literal(replacement).replacing(in: $0, with: space) }
+            let text = TextPattern.literal(replacement).replacing(in: unit, with: space)
             if endsToken { states[index].count += 1 }
             push(text, endsToken: endsToken, into: index + 1)
+        case .wordPiece(let prefix, let cleansUp): pushWordPiece(prefix, cleansUp, unit, endsToken, index)
+        case .wordSuffix(let suffix): pushWordSuffix(suffix, unit, endsToken, index)
         case .join:
             let isStart = !states[index].isPassing
             let space: [UInt8] = isStart && states[index].count > 0 ? [UInt8(ascii: " ")] : []

@@ -20,7 +20,14 @@ enum TextPattern: Sendable {
     }
 
     /// The text with every match replaced.
-    func replacing(in text: Bytes, with content: [UInt8]) -> [UInt8] {
+    func replacing(in text: [UInt8], with content: [UInt8]) -> [UInt8] {
+        text.withUnsafeBufferPointer { replacing(in: $0, with: content) { _ in } }
+    }
+
+    /// The text with every match replaced; `body` sees the matches.
+    func replacing(
+        in text: Bytes, with content: [UInt8], _ body: (Range<Int>) -> Void
+    ) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(text.count + text.count / 4)
         var done = 0
@@ -29,6 +36,7 @@ enum TextPattern: Sendable {
             if done < match.lowerBound { result.append(contentsOf: text[done..<match.lowerBound]) }
             result.append(contentsOf: content)
             done = match.upperBound
+            body(match)
         }
         result.append(contentsOf: text[done...])
         return result

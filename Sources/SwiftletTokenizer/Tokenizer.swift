@@ -13,7 +13,8 @@ public typealias TokenID = Int32
 ///     let ids = tokenizer.encode("Hello there")
 ///     print(tokenizer.decode(ids))
 public final class Tokenizer: Sendable {
-    private let model: BytePairModel
+    private let model: TokenModel
+    private let vocabulary: Vocabulary
     private let normalizer: Normalizer?
     private let preTokenizer: PreTokenizer?
     private let postProcessor: PostProcessor
@@ -45,7 +46,8 @@ public final class Tokenizer: Sendable {
         func section(_ name: String) -> JSONValue? { root[name].flatMap { $0.isNull ? nil : $0 } }
         guard let modelSection = section("model") else { throw TokenizerError("model is missing") }
         let normalizer = try section("normalizer").map { json in try Normalizer(json) }
-        model = try BytePairModel(modelSection)
+        model = try TokenModel(modelSection)
+        vocabulary = model.vocabulary
         self.normalizer = normalizer
         let preTokenizer = try section("pre_tokenizer").map { json in try PreTokenizer(json) }
         for (name, growth) in [("normalizer", normalizer?.growth), ("pre_tokenizer", preTokenizer?.growth)] {
@@ -56,25 +58,25 @@ public final class Tokenizer: Sendable {
         self.preTokenizer = preTokenizer
         postProcessor = try section("post_processor").map { json in try PostProcessor(json) } ?? PostProcessor()
         decoderStages = try section("decoder").map { json in try DecoderStage.chain(json) } ?? [.join]
-        added = try AddedTokens(section("added_tokens"), vocabulary: model.vocabulary, normalizer: normalizer)
+        added = try AddedTokens(section("added_tokens"), vocabulary: vocabulary, normalizer: normalizer)
     }
 
     // MARK: Vocabulary
 
     /// The largest token id plus one, added tokens included.
-    public var vocabularySize: Int { max(model.vocabulary.idBound, added.vocabulary.idBound) }
+    public var vocabularySize: Int { max(vocabulary.idBound, added.vocabulary.idBound) }
 
     /// The text of a token as the file writes it (`Ġthe`, `▁the`, `<0x0A>`).
     public func token(_ id: TokenID) -> String? { withText(of: id) { String(decoding: $0, as: UTF8.self) } }
 
     /// The id of a token, by its text as the file writes it.
-    public func id(of token: String) -> TokenID? { added.vocabulary.id(of: token) ?? model.vocabulary.id(of: token) }
+    public func id(of token: String) -> TokenID? { added.vocabulary.id(of: token) ?? vocabulary.id(of: token) }
 
     /// Whether a token is marked as special, such as the end of a text.
     public func isSpecial(_ id: TokenID) -> Bool { added.specialIDs.contains(id) }
 
     func withText<R>(of id: TokenID, _ body: (Bytes) -> R) -> R? {
-        added.vocabulary.withText(of: id, body) ?? model.vocabulary.withText(of: id, body)
+        added.vocabulary.withText(of: id, body) ?? vocabulary.withText(of: id, body)
     }
 
     // MARK: Encoding
@@ -86,7 +88,7 @@ public final class Tokenizer: Sendable {
         var text = text
         var ids = addSpecialTokens ? postProcessor.prefix : []
         text.withUTF8 { bytes in
-            var space = BytePairWorkspace()
+            var space = TokenWorkspace()
             added.plain.split(bytes) { range, id in
                 if id >= 0 { return ids.append(id) }
                 encodeSection(Bytes(rebasing: bytes[range]), isAtStart: range.lowerBound == 0, &ids, &space)
@@ -98,9 +100,10 @@ public final class Tokenizer: Sendable {
 
     /// Encodes a stretch of text between added tokens that are looked for in the text as it is.
     private func encodeSection(
-        _ section: Bytes, isAtStart: Bool, _ ids: inout [TokenID], _ space: inout BytePairWorkspace
+        _ section: Bytes, isAtStart: Bool, _ ids: inout [TokenID], _ space: inout TokenWorkspace
     ) {
-        let text = normalizer?.apply(to: Array(section)) ?? Array(section)
+        var isAtStart = isAtStart
+        let text = normalizer?.apply(to: Array(section), keepsStart: &isAtStart) ?? Array(section)
         if added.normalized.isEmpty { return encodePieces(of: text, isAtStart: isAtStart, &ids, &space) }
         text.withUnsafeBufferPointer { bytes in
             added.normalized.split(bytes) { range, id in
@@ -111,7 +114,7 @@ public final class Tokenizer: Sendable {
     }
 
     private func encodePieces(
-        of text: [UInt8], isAtStart: Bool, _ ids: inout [TokenID], _ space: inout BytePairWorkspace
+        of text: [UInt8], isAtStart: Bool, _ ids: inout [TokenID], _ space: inout TokenWorkspace
     ) {
         var cut = PreTokenizedText(text, isAtStart: isAtStart)
         preTokenizer?.apply(to: &cut)

@@ -1,5 +1,6 @@
 // General categories of Unicode scalars as bit masks, for character classes and word tests.
-// Owned by SwiftletTokenizer; the table is computed once a process from the standard library's data.
+// Owned by SwiftletTokenizer; the table is computed once a process from the standard library's data, which may be
+// newer than that of the reference's regular expressions (Unicode 16.0): what came later counts as unassigned.
 // Invariant: a category is a bit number below 31, so a set of categories is a UInt32. U+0085 has a number of
 // its own (30) beside the other controls: with it every White_Space scalar above ASCII is known by its category.
 
@@ -21,7 +22,64 @@ enum UnicodeCategories {
     }
 
     private static func computed(_ scalar: Unicode.Scalar) -> UInt8 {
-        scalar.value == 0x85 ? 30 : bit(scalar.properties.generalCategory)
+        switch scalar.value {
+        case 0x85: return 30
+        // Changed in Unicode 17.0.
+        case 0x295: return bit(.lowercaseLetter)
+        default:
+            let category = bit(scalar.properties.generalCategory)
+            if category == bit(.unassigned) { return category }
+            return isOlder(scalar, than: 17) ? category : bit(.unassigned)
+        }
+    }
+
+    private static func isOlder(_ scalar: Unicode.Scalar, than version: Int) -> Bool {
+        scalar.properties.age.map { $0.major < version } ?? false
+    }
+
+    /// Whether a scalar that Unicode had before a version is in a set of categories: components of the reference have
+    /// tables of several ages.
+    static func isMember(_ value: UInt32, of categories: UInt32, before version: Int) -> Bool {
+        isMember(value, of: categories) && (Unicode.Scalar(value).map { isOlder($0, than: version) } ?? false)
+    }
+
+    /// Digits and other numbers, those of Unicode 17.0 included.
+    static func isNumeric(_ value: UInt32) -> Bool {
+        switch value {
+        case 0x11DE0...0x11DE9, 0x16FF4...0x16FF6: true
+        default: isMember(value, of: numbers)
+        }
+    }
+
+    /// What the reference takes for punctuation outside of regular expressions: ASCII symbols too, and Unicode 8.0's.
+    static func isPunctuation(_ value: UInt32) -> Bool {
+        switch value {
+        case 0x21...0x2F, 0x3A...0x40, 0x5B...0x60, 0x7B...0x7E, 0x166D, 0x111C9: true
+        default: value >= 0x80 && isMember(value, of: punctuation, before: 9)
+        }
+    }
+
+    /// Combining marks of Unicode 9.0.
+    static func isCombiningMark(_ value: UInt32) -> Bool {
+        switch value {
+        case 0x1CF2, 0x1CF3: true
+        case 0x111C9: false
+        default: value >= 0x300 && isMember(value, of: marks, before: 10)
+        }
+    }
+
+    /// Nonspacing marks of Unicode 8.0.
+    static func isNonspacingMark(_ value: UInt32) -> Bool {
+        switch value {
+        case 0x1734, 0x1171E: true
+        case 0x1885, 0x1886, 0xA9BD, 0x111C9: false
+        default: value >= 0x300 && isMember(value, of: 1 << 5, before: 9)
+        }
+    }
+
+    /// Controls, formats and private use of Unicode 8.0.
+    static func isControl(_ value: UInt32) -> Bool {
+        isMember(value, of: controls | 1 << 26 | 1 << 28, before: 9)
     }
 
     private static func bit(_ category: Unicode.GeneralCategory) -> UInt8 {
@@ -60,6 +118,8 @@ enum UnicodeCategories {
         }
     }
 
+    /// The number of the category of what has none.
+    static let unassigned: UInt8 = 29
     static let letters: UInt32 = 0x1F
     static let marks: UInt32 = 0x7 << 5
     static let numbers: UInt32 = 0x7 << 8

@@ -6,7 +6,7 @@ struct Vocabulary: Sendable {
     /// Ids above this are taken for a damaged file: tables are sized by the largest id.
     static let maximumID = 1 << 23
 
-    private struct Span: Sendable {
+    fileprivate struct Span: Sendable {
         var start: UInt32 = 0
         /// UInt32.max: there is no token of this id.
         var count: UInt32 = .max
@@ -127,6 +127,26 @@ struct Vocabulary: Sendable {
         var text = text
         let id = text.withUTF8 { self.id(of: $0) }
         return id < 0 ? nil : id
+    }
+
+    /// Texts by id, as long as they are lent.
+    struct Texts {
+        fileprivate let blob: Bytes
+        fileprivate let spans: UnsafeBufferPointer<Span>
+
+        /// The text of an id that has one.
+        @inline(__always)
+        subscript(id: TokenID) -> Bytes {
+            let span = spans[Int(id)]
+            return Bytes(rebasing: blob[Int(span.start)..<Int(span.start + span.count)])
+        }
+    }
+
+    /// Lends all texts at once.
+    func withTexts<R>(_ body: (Texts) -> R) -> R {
+        blob.withUnsafeBufferPointer { blob in
+            spans.withUnsafeBufferPointer { body(Texts(blob: blob, spans: $0)) }
+        }
     }
 
     /// Lends the text of an id; nil when there is none.

@@ -123,7 +123,7 @@ struct BatchRequestTests {
     private static let pieces = ["9223372036854775808", "-1", "1e400", "null", "[", "{}", "\"", "\\ud800", "\u{0}"]
 
     /// A seeded generator (SplitMix64).
-    private struct Steps: RandomNumberGenerator {
+    struct Steps: RandomNumberGenerator {
         var state: UInt64
         mutating func next() -> UInt64 {
             state &+= 0x9E37_79B9_7F4A_7C15

@@ -29,6 +29,9 @@ struct InfoTests {
         // Keys and values of both layers, two heads of 16 floats.
         #expect(info.kvBytesPerToken == 2 * 2 * 2 * 16 * 4)
         let halves = try ModelInfo(path, config: EngineConfig(dtype: .bfloat16, loadFormat: .dummy))
+        let bytes = try ModelInfo(path, config: EngineConfig(kvCacheType: .int8, loadFormat: .dummy))
+        #expect(bytes.kvBytesPerToken == 2 * 2 * 2 * (16 + 4) && bytes.kvDataType == "int8")
+        #expect(info.kvDataType == "float32" && halves.kvDataType == "bfloat16")
         #expect(halves.kvBytesPerToken * 2 == info.kvBytesPerToken && halves.weightBytes * 2 == info.weightBytes)
     }
 
@@ -72,7 +75,8 @@ struct InfoTests {
         for key in [
             "name", "architecture", "parameters", "dtype", "checkpoint_dtype", "checkpoint_bytes", "weight_bytes",
             "vocabulary_size", "hidden_size", "intermediate_size", "layers", "query_heads", "key_value_heads",
-            "head_dim", "has_tokenizer", "kv_bytes_per_token", "max_model_len", "longest_context_now", "kv_tokens_now",
+            "head_dim", "has_tokenizer", "kv_data_type", "kv_bytes_per_token", "max_model_len", "longest_context_now",
+            "kv_tokens_now",
             "full_contexts_now", "shortage",
         ] { #expect(model[key] != nil, "\(key)") }
         #expect(model["supported"]?.bool == true)

@@ -27,7 +27,7 @@ struct OptionsTests {
     func engine() throws {
         let command = try parse(
             """
-            -m dir --tokenizer tok --dtype bfloat16 --load-format dummy --max-model-len 4K --max-num-seqs 3 \
+            -m dir --tokenizer tok --dtype bfloat16 --kv-cache-dtype int8 --load-format dummy --max-model-len 4K --max-num-seqs 3 \
             --max-num-batched-tokens 100 --block-size 32 --kv-cache-memory-bytes 1.5G --no-enable-prefix-caching \
             --no-enable-chunked-prefill --no-enable-mixed-batches --trace t.json --seed 18446744073709551615 \
             --generation-config vllm --max-logprobs 7 --threads 2 --cpu-level avx2 --max-queued-requests 9 --log-level debug --quiet x
@@ -39,8 +39,9 @@ struct OptionsTests {
         #expect(
             command.engine.config
                 == EngineConfig(
-                    dtype: .bfloat16, maxModelLength: 4096, maxSequences: 3, maxBatchedTokens: 100, blockSize: 32,
-                    kvCache: .bytes(3 << 29), enablePrefixCaching: false, enableChunkedPrefill: false,
+                    dtype: .bfloat16, kvCacheType: .int8, maxModelLength: 4096, maxSequences: 3,
+                    maxBatchedTokens: 100, blockSize: 32, kvCache: .bytes(3 << 29), enablePrefixCaching: false,
+                    enableChunkedPrefill: false,
                     enableMixedBatches: false, traceFile: "t.json", threads: 2,
                     cpuLevel: "avx2", seed: .max, loadFormat: .dummy, maxQueuedRequests: 9, maxLogprobs: 7,
                     useGenerationConfig: false))
@@ -126,7 +127,7 @@ struct OptionsTests {
             --input --output --temperature --top-k --top-p --min-p --presence-penalty --frequency-penalty \
             --repetition-penalty --max-tokens --min-tokens --stop --include-stop-str-in-output --stop-token-ids \
             --ignore-eos --logit-bias --allowed-token-ids -n, --logprobs --prompt-logprobs --no-skip-special-tokens \
-            -m, --model --tokenizer --dtype -q, --quantization --quantize-head --no-quantize-head --load-format --max-model-len --max-num-seqs --max-num-batched-tokens \
+            -m, --model --tokenizer --dtype -q, --quantization --quantize-head --no-quantize-head --kv-cache-dtype --load-format --max-model-len --max-num-seqs --max-num-batched-tokens \
             --block-size --kv-cache-memory-bytes --num-gpu-blocks-override --enable-prefix-caching \
             --no-enable-prefix-caching --enable-chunked-prefill --no-enable-chunked-prefill --enable-mixed-batches --no-enable-mixed-batches --trace --seed \
             --generation-config --max-logprobs --threads --cpu-level --max-queued-requests --log-level --quiet --version

@@ -34,6 +34,7 @@ struct SeededGenerator: RandomNumberGenerator {
 struct AttentionCase: CustomStringConvertible {
     var level: swiftlet_level
     var dtype: swiftlet_dtype
+    var format = SWIFTLET_KV_NATIVE
     var headDim = 64
     var kvHeads = 2
     var group = 2
@@ -48,11 +49,12 @@ struct AttentionCase: CustomStringConvertible {
     var queryHeads: Int { kvHeads * group }
     var columns: Int { (queryHeads + 2 * kvHeads) * headDim }
     var isHalf: Bool { dtype == SWIFTLET_BFLOAT16 }
+    var isInt8: Bool { format == SWIFTLET_KV_INT8 }
     var unit: Int { isHalf ? 2 : 1 }
     var elementBytes: Int { isHalf ? 2 : 4 }
 
     var description: String {
-        "\(String(cString: swiftlet_level_name(level))) \(isHalf ? "bf16" : "f32") headDim \(headDim) "
+        "\(String(cString: swiftlet_level_name(level))) \(isHalf ? "bf16" : "f32")\(isInt8 ? " int8" : "") headDim \(headDim) "
             + "kvHeads \(kvHeads) group \(group) block \(blockSize) window \(window) rotary \(rotaryDim) "
             + "normed \(normed) scale \(scale) lengths \(lengths) seed \(seed)"
     }
@@ -62,6 +64,7 @@ struct AttentionCase: CustomStringConvertible {
         var random = SeededGenerator(seed)
         var drawn = AttentionCase(level: level, dtype: dtype)
         drawn.seed = seed
+        drawn.format = seed % 3 == 0 ? SWIFTLET_KV_INT8 : SWIFTLET_KV_NATIVE
         drawn.headDim = [8, 16, 24, 40, 64, 80, 96, 128, 192, 256].randomElement(using: &random)!
         drawn.kvHeads = Int.random(in: 1...3, using: &random)
         drawn.group = [1, 2, 3, 4, 5, 7, 8, 16].randomElement(using: &random)!
@@ -148,9 +151,8 @@ final class PagedRun {
             defer { free.removeFirst(count) }
             return Array(free.prefix(count)) + [Int32](repeating: -1, count: tableWidth - count)
         }
-        poolBytes =
-            blockCount
-            * swiftlet_kv_block_bytes(Int32(shape.blockSize), Int32(shape.kvHeads), Int32(shape.headDim), shape.dtype)
+        var shapeOnly = Self.layer(shape, at: nil)
+        poolBytes = blockCount * swiftlet_kv_block_bytes(&shapeOnly)
         pool = swiftlet_allocate(poolBytes)!.assumingMemoryBound(to: UInt32.self)
         fill(contents)
     }
@@ -187,7 +189,7 @@ final class PagedRun {
         let contexts = parts.map { Int32(done[$0.request]) }
         var q = [UInt8](repeating: 0xEE, count: max(1, tokens * width * shape.elementBytes))
         var out = q
-        var layer = self.layer
+        var layer = Self.layer(shape, at: pool)
         offsets.withUnsafeBufferPointer { offsets in
             contexts.withUnsafeBufferPointer { contexts in
                 tables.withUnsafeBufferPointer { tables in
@@ -221,10 +223,10 @@ final class PagedRun {
         }
     }
 
-    var layer: swiftlet_kv_layer {
+    private static func layer(_ shape: AttentionCase, at base: UnsafeMutablePointer<UInt32>?) -> swiftlet_kv_layer {
         swiftlet_kv_layer(
-            base: pool, block_size: Int32(shape.blockSize), kv_heads: Int32(shape.kvHeads),
-            head_dim: Int32(shape.headDim), dtype: shape.dtype)
+            base: base, block_size: Int32(shape.blockSize), kv_heads: Int32(shape.kvHeads),
+            head_dim: Int32(shape.headDim), dtype: shape.dtype, format: shape.format)
     }
 
     // --- Reading back, from the documented layout ---------------------------------------------------------------
@@ -237,26 +239,46 @@ final class PagedRun {
         }
     }
 
-    private func value(word: UInt32, half: Int) -> Float {
-        Float(bitPattern: !shape.isHalf ? word : half == 0 ? word << 16 : word & 0xFFFF_0000)
+    /// Where a block's keys, values and scales of both begin, in bytes, for one KV head.
+    private func block(_ request: Int, _ head: Int, _ position: Int) -> (keys: Int, values: Int, scales: Int) {
+        let wordBytes = shape.isInt8 ? shape.unit : 4
+        let keyBytes = shape.blockSize * shape.headDim / shape.unit * wordBytes
+        let valueBytes = shape.blockSize / shape.unit * valueRow * wordBytes
+        let bytes = keyBytes + valueBytes + (shape.isInt8 ? 2 * shape.blockSize * 4 : 0)
+        let keys = (Int(contextTables[request][position / shape.blockSize]) * shape.kvHeads + head) * bytes
+        return (keys, keys + keyBytes, keys + keyBytes + valueBytes)
     }
 
-    private func panels(_ request: Int, _ head: Int, _ position: Int) -> (base: Int, slot: Int, keyWords: Int) {
-        let keyWords = shape.blockSize * shape.headDim / shape.unit
-        let valueWords = shape.blockSize / shape.unit * ((shape.headDim + 15) / 16 * 16)
-        let block = Int(contextTables[request][position / shape.blockSize])
-        return ((block * shape.kvHeads + head) * (keyWords + valueWords), position % shape.blockSize, keyWords)
+    private var valueRow: Int { (shape.headDim + 15) / 16 * 16 }
+
+    /// Element `half` of word `word` of what begins at a byte: with eight-bit integers an unscaled one.
+    private func element(_ start: Int, word: Int, half: Int) -> Float {
+        let bytes = UnsafeRawPointer(pool) + start
+        if shape.isInt8 { return Float(bytes.load(fromByteOffset: word * shape.unit + half, as: Int8.self)) }
+        let word = bytes.load(fromByteOffset: 4 * word, as: UInt32.self)
+        return Float(bitPattern: !shape.isHalf ? word : half == 0 ? word << 16 : word & 0xFFFF_0000)
+    }
+
+    /// The scale of a slot's keys or values; 1 where there are none.
+    func scale(_ request: Int, head: Int, position: Int, ofValues: Bool) -> Float {
+        guard shape.isInt8 else { return 1 }
+        let slot = position % shape.blockSize + (ofValues ? shape.blockSize : 0)
+        let at = block(request, head, position).scales + 4 * slot
+        return (UnsafeRawPointer(pool) + at).load(as: Float.self)
     }
 
     func key(_ request: Int, head: Int, position: Int, dim: Int) -> Float {
-        let at = panels(request, head, position)
-        let panel = at.base + at.slot / 16 * (shape.headDim / shape.unit) * 16
-        return value(word: pool[panel + dim / shape.unit * 16 + at.slot % 16], half: dim % shape.unit)
+        let slot = position % shape.blockSize
+        let word = slot / 16 * (shape.headDim / shape.unit) * 16 + dim / shape.unit * 16 + slot % 16
+        return scale(request, head: head, position: position, ofValues: false)
+            * element(block(request, head, position).keys, word: word, half: dim % shape.unit)
     }
 
     func cachedValue(_ request: Int, head: Int, position: Int, dim: Int) -> Float {
-        let at = panels(request, head, position)
-        let row = at.base + at.keyWords + at.slot / shape.unit * ((shape.headDim + 15) / 16 * 16)
-        return value(word: pool[row + dim], half: at.slot % shape.unit)
+        let slot = position % shape.blockSize
+        return scale(request, head: head, position: position, ofValues: true)
+            * element(
+                block(request, head, position).values, word: slot / shape.unit * valueRow + dim, half: slot % shape.unit
+            )
     }
 }

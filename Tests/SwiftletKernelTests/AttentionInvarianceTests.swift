@@ -55,7 +55,7 @@ struct AttentionInvarianceTests {
 
     @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
     func sameBitsHoweverItRuns(level: swiftlet_level, dtype: swiftlet_dtype) {
-        for seed in 100..<124 as Range<UInt64> {
+        for seed in 100..<133 as Range<UInt64> {
             var shape = AttentionCase.random(seed: seed, level: level, dtype: dtype, longest: 190)
             shape.lengths += [70]
             let expected = PagedRun(shape)
@@ -77,8 +77,9 @@ struct AttentionInvarianceTests {
 
     @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
     func sameBitsAcrossSegments(level: swiftlet_level, dtype: swiftlet_dtype) {
-        for window in [0, 10, 40, 2060] {
-            var shape = AttentionCase(level: level, dtype: dtype)
+        for (window, format) in [0, 10, 40, 2060].flatMap({ [($0, SWIFTLET_KV_NATIVE), ($0, SWIFTLET_KV_INT8)] })
+        where format == SWIFTLET_KV_NATIVE || window % 40 == 0 {
+            var shape = AttentionCase(level: level, dtype: dtype, format: format)
             shape.headDim = 16
             shape.rotaryDim = 8
             shape.kvHeads = 1
@@ -100,7 +101,11 @@ struct AttentionInvarianceTests {
     @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
     func zeroHasOneSign(level: swiftlet_level, dtype: swiftlet_dtype) {
         // Products below the smallest normal number may become -0, which a masked slot's + 0 would turn into +0.
-        var shape = AttentionCase(level: level, dtype: dtype)
+        for format in [SWIFTLET_KV_NATIVE, SWIFTLET_KV_INT8] { compareTinyValues(level, dtype, format) }
+    }
+
+    private func compareTinyValues(_ level: swiftlet_level, _ dtype: swiftlet_dtype, _ format: swiftlet_kv_format) {
+        var shape = AttentionCase(level: level, dtype: dtype, format: format)
         shape.lengths = [41]
         func tiny(_ run: PagedRun) -> PagedRun {
             for position in 0..<41 {
@@ -118,7 +123,11 @@ struct AttentionInvarianceTests {
 
     @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
     func brokenRequestHurtsItselfOnly(level: swiftlet_level, dtype: swiftlet_dtype) {
-        var shape = AttentionCase(level: level, dtype: dtype)
+        for format in [SWIFTLET_KV_NATIVE, SWIFTLET_KV_INT8] { breakRequest(level, dtype, format) }
+    }
+
+    private func breakRequest(_ level: swiftlet_level, _ dtype: swiftlet_dtype, _ format: swiftlet_kv_format) {
+        var shape = AttentionCase(level: level, dtype: dtype, format: format)
         shape.headDim = 48
         shape.rotaryDim = 48
         shape.lengths = [90, 90]

@@ -67,7 +67,7 @@ struct AttentionTests {
 
     @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
     func matchesReference(level: swiftlet_level, dtype: swiftlet_dtype) {
-        for seed in 1...24 as ClosedRange<UInt64> {
+        for seed in 1...33 as ClosedRange<UInt64> {
             let shape = AttentionCase.random(seed: seed, level: level, dtype: dtype, longest: 200)
             let run = PagedRun(shape, threads: Int32(1 + seed % 2), contents: .nan, shuffle: seed)
             run.step(shape.lengths.indices.map { Chunk(request: $0, count: shape.lengths[$0]) })
@@ -83,8 +83,8 @@ struct AttentionTests {
 
     @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
     func crossesSegments(level: swiftlet_level, dtype: swiftlet_dtype) {
-        for window in [0, 300] {
-            var shape = AttentionCase(level: level, dtype: dtype)
+        for (window, format) in [(0, SWIFTLET_KV_NATIVE), (300, SWIFTLET_KV_NATIVE), (0, SWIFTLET_KV_INT8)] {
+            var shape = AttentionCase(level: level, dtype: dtype, format: format)
             shape.headDim = 16
             shape.rotaryDim = 16
             shape.kvHeads = 1

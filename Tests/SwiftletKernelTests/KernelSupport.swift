@@ -153,10 +153,11 @@ final class PackedMatrix {
 
     init(
         rows: Int, columns: Int, dtype: swiftlet_dtype, gated: Bool = false,
-        format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE
+        format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE, groups: swiftlet_groups = swiftlet_groups()
     ) {
         matrix = swiftlet_matrix(
-            words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, gated: gated)
+            words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, groups: groups,
+            gated: gated)
         byteCount = swiftlet_matrix_bytes(&matrix)
         matrix.words = swiftlet_allocate(max(byteCount, 1))!.assumingMemoryBound(to: UInt32.self)
     }
@@ -164,9 +165,9 @@ final class PackedMatrix {
     /// Packs checkpoint rows (gate, then up, when gated) [rows, columns] of float32.
     convenience init(
         _ pool: Pool, _ weights: [Float], rows: Int, columns: Int, dtype: swiftlet_dtype, gated: Bool,
-        format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE
+        format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE, groups: swiftlet_groups = swiftlet_groups()
     ) {
-        self.init(rows: rows, columns: columns, dtype: dtype, gated: gated, format: format)
+        self.init(rows: rows, columns: columns, dtype: dtype, gated: gated, format: format, groups: groups)
         let half = gated ? rows / 2 : rows
         weights.withUnsafeBufferPointer { source in
             let part = gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE
@@ -185,7 +186,7 @@ final class PackedMatrix {
     var words: [UInt32] { Array(UnsafeBufferPointer(start: matrix.words, count: byteCount / 4)) }
 
     /// Where a checkpoint row lies.
-    private func place(_ row: Int) -> (panel: Int, lane: Int) {
+    func place(_ row: Int) -> (panel: Int, lane: Int) {
         guard matrix.gated else { return (row / 64, row % 64) }
         let half = Int(matrix.rows) / 2
         return (row % half / 32, row % half % 32 + row / half * 32)
@@ -200,6 +201,7 @@ final class PackedMatrix {
 
     /// The value at a checkpoint row and column.
     func value(_ row: Int, _ column: Int) -> Float {
+        if matrix.format == SWIFTLET_WEIGHTS_INT4 { return int4Value(row, column) }
         let isInt8 = matrix.format == SWIFTLET_WEIGHTS_INT8
         let unit = isInt8 ? 4 : matrix.dtype == SWIFTLET_BFLOAT16 ? 2 : 1
         // A panel of int8 ends with scales and sums.

@@ -18,6 +18,7 @@ extension Kernels {
             var x: [Float]  // [tokens, stride], NaN past the columns
             var quantizedWeights: [(integers: [Int], scale: Float)] = []  // [rows], of int8 weights
             var quantizedX: [(integers: [Int], scale: Float)] = []  // [tokens], of int8 weights
+            var int4: Int4Weights?
             var stride: Int
             var bias: [Float]?  // [rows]
             var initial: [Float]  // [tokens, outputs]
@@ -47,6 +48,11 @@ extension Kernels {
                 x = rounded(x, to: dtype)
                 bias = random.bool() ? (0..<rowCount).map { _ in random.float() } : nil
                 initial = (0..<tokens * rowCount).map { _ in random.float() }
+                if format == SWIFTLET_WEIGHTS_INT4 {
+                    let int4 = Int4Weights(rows: rowCount, columns: columns, &random)
+                    weights = int4.values
+                    self.int4 = int4
+                }
                 guard format == SWIFTLET_WEIGHTS_INT8 else { return }
                 quantizedWeights = (0..<rowCount).map { quantized(weights[$0 * columns..<($0 + 1) * columns]) }
                 quantizedX = (0..<tokens).map { quantized(x[$0 * stride..<$0 * stride + columns]) }
@@ -90,8 +96,10 @@ extension Kernels {
 
             /// Runs tokens in the given groups; the result [tokens, outStride], 99 past the outputs.
             func run(_ pool: Pool, groups: [Range<Int>]) -> Elements {
-                let packed = PackedMatrix(
-                    pool, weights, rows: rows, columns: columns, dtype: dtype, gated: gated, format: format)
+                let packed =
+                    int4?.packed(pool, dtype: dtype, gated: gated)
+                    ?? PackedMatrix(
+                        pool, weights, rows: rows, columns: columns, dtype: dtype, gated: gated, format: format)
                 let input = Elements(x, dtype)
                 var values = [Float](repeating: 99, count: tokens * outStride)
                 for token in 0..<tokens {
@@ -135,6 +143,9 @@ extension Kernels {
             }
         }
 
+        private static let formats = [
+            SWIFTLET_WEIGHTS_NATIVE.rawValue, SWIFTLET_WEIGHTS_INT8.rawValue, SWIFTLET_WEIGHTS_INT4.rawValue,
+        ]
         private static let epilogues = [
             SWIFTLET_STORE, SWIFTLET_STORE_FLOAT, SWIFTLET_ADD_FLOAT, SWIFTLET_GATED_SILU,
         ]
@@ -151,7 +162,7 @@ extension Kernels {
 
         @Test(
             arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue],
-            [SWIFTLET_WEIGHTS_NATIVE.rawValue, SWIFTLET_WEIGHTS_INT8.rawValue])
+            formats)
         func everyLevelAgreesWithDoublePrecision(dtype: UInt32, format: UInt32) {
             let pools = supportedLevels.map { ($0, Pool($0, threads: 2)) }
             for seed in 0..<48 as Range<UInt64> {
@@ -165,7 +176,7 @@ extension Kernels {
 
         @Test(
             arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue],
-            [SWIFTLET_WEIGHTS_NATIVE.rawValue, SWIFTLET_WEIGHTS_INT8.rawValue])
+            formats)
         func longColumnsAndManyTokensAreRight(dtype: UInt32, format: UInt32) {
             let (dtype, format) = (swiftlet_dtype(rawValue: dtype), swiftlet_weights(rawValue: format))
             // More than one block of columns, more than one chunk of tokens, prefetching.
@@ -198,7 +209,7 @@ extension Kernels {
 
         @Test(
             arguments: [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue],
-            [SWIFTLET_WEIGHTS_NATIVE.rawValue, SWIFTLET_WEIGHTS_INT8.rawValue])
+            formats)
         func noBitDependsOnGroupingThreadsOrNodes(dtype: UInt32, format: UInt32) throws {
             let (dtype, format) = (swiftlet_dtype(rawValue: dtype), swiftlet_weights(rawValue: format))
             var problems = (100..<116 as Range<UInt64>).map { randomProblem($0, dtype, format) }

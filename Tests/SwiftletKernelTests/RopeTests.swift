@@ -29,9 +29,17 @@ struct RopeTests {
         abs(got - exact) <= (shape.isHalf ? 0.00393 : 1e-6) * abs(exact) + 2e-6
     }
 
+    /// Whether a head of the cache is what it should be: with eight-bit integers, to half of its scale.
+    static func isCached(_ got: [Double], _ exact: [Double], _ shape: AttentionCase) -> Bool {
+        let half = shape.isInt8 ? exact.map(abs).max()! / 127 * 0.501 : 0
+        return zip(got, exact).allSatisfy {
+            shape.isInt8 ? abs($0 - $1) <= half + 2e-6 : isClose($0, $1, shape)
+        }
+    }
+
     @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
     func matchesDefinition(level: swiftlet_level, dtype: swiftlet_dtype) {
-        for seed in 200..<220 as Range<UInt64> {
+        for seed in 200..<230 as Range<UInt64> {
             let shape = AttentionCase.random(seed: seed, level: level, dtype: dtype, longest: 60)
             let run = PagedRun(shape, threads: Int32(1 + seed % 3), contents: .nan, shuffle: seed)
             AttentionInvarianceTests.chunks(run, seed: seed, most: 40)
@@ -58,13 +66,12 @@ struct RopeTests {
         for head in 0..<shape.kvHeads {
             let column = (shape.queryHeads + head) * shape.headDim
             let exact = Self.rotated(run, request: request, position: position, column: column, norm: norms[1])
-            for d in exact.indices {
-                let key = run.key(request, head: head, position: position, dim: d)
-                if !Self.isClose(Double(key), exact[d], shape) { wrong += 1 }
-                let from = position * shape.columns + column + shape.kvHeads * shape.headDim + d
-                let value = run.cachedValue(request, head: head, position: position, dim: d)
-                if !Self.isClose(Double(value), Double(run.projections[request][from]), shape) { wrong += 1 }
-            }
+            let keys = exact.indices.map { Double(run.key(request, head: head, position: position, dim: $0)) }
+            if !Self.isCached(keys, exact, shape) { wrong += 1 }
+            let from = position * shape.columns + column + shape.kvHeads * shape.headDim
+            let given = run.projections[request][from..<from + shape.headDim].map(Double.init)
+            let values = exact.indices.map { Double(run.cachedValue(request, head: head, position: position, dim: $0)) }
+            if !Self.isCached(values, given, shape) { wrong += 1 }
         }
         #expect(wrong == 0, "position \(position) of request \(request): \(shape)")
     }
@@ -87,5 +94,32 @@ struct RopeTests {
         }
         // Position 4 is an even slot: bfloat16 words hold its partner, which must not stay what it was.
         if shape.isHalf { #expect(run.cachedValue(0, head: 1, position: 5, dim: 23) == 0, "\(shape)") }
+    }
+
+    @Test(arguments: attentionLevels, [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16])
+    func eightBitHeadsStandAlone(level: swiftlet_level, dtype: swiftlet_dtype) {
+        var shape = AttentionCase(level: level, dtype: dtype, format: SWIFTLET_KV_INT8)
+        shape.headDim = 24
+        shape.rotaryDim = 0
+        shape.normed = false
+        shape.lengths = [6]
+        let run = PagedRun(shape, contents: .nan)
+        // Whole heads of one value: tiny, nothing at all, huge, broken.
+        let given: [Float] = [1, 1e-35, 0, 3e38, .nan, -.infinity]
+        for position in 0..<6 {
+            for i in 0..<shape.columns { run.projections[0][position * shape.columns + i] = given[position] }
+        }
+        run.step([Chunk(request: 0, count: 6)], attends: false)
+        for (position, expected) in [Float(1), 0, 0, 3e38].enumerated() {
+            let cached = [
+                run.key(0, head: 1, position: position, dim: 23),
+                run.cachedValue(0, head: 1, position: position, dim: 5),
+            ]
+            for value in cached { #expect(abs(value - expected) <= 1e-6 * expected, "\(shape)") }
+        }
+        for position in 4..<6 {
+            #expect(run.scale(0, head: 0, position: position, ofValues: false).isNaN, "a broken key stays broken")
+            #expect(run.cachedValue(0, head: 0, position: position, dim: 0).isFinite, "\(shape)")
+        }
     }
 }

@@ -30,28 +30,36 @@ struct BatchInvarianceTests {
         #expect(counters.preemptions > 20 && counters.prefixCacheHits > 500)
     }
 
+    @Test("With an eight-bit KV cache", arguments: [EngineConfig.DataType.float32, .bfloat16])
+    func eightBitCache(dtype: EngineConfig.DataType) async throws {
+        let counters = try await Self.compare(DummyModel.mistral, dtype, kvCacheType: .int8, level: nil, rounds: 12)
+        #expect(counters.preemptions > 20 && counters.prefixCacheHits > 500)
+    }
+
     @Test("On every level", arguments: CPUBackend.supportedLevels.map { String(cString: swiftlet_level_name($0)) })
     func everyLevel(level: String) async throws {
         for dtype in [EngineConfig.DataType.float32, .bfloat16] {
             _ = try await Self.compare(DummyModel.qwen3, dtype, level: level, rounds: 5)
             _ = try await Self.compare(DummyModel.qwen3, dtype, .int8, level: level, rounds: 2)
+            _ = try await Self.compare(DummyModel.qwen3, dtype, kvCacheType: .int8, level: level, rounds: 2)
         }
     }
 
     /// Runs four random mixtures on each of `rounds` engines of random configuration.
     static func compare(
         _ model: String, _ dtype: EngineConfig.DataType, _ quantization: EngineConfig.Quantization? = nil,
-        level: String?, rounds: Int
+        kvCacheType: EngineConfig.KVCacheType = .automatic, level: String?, rounds: Int
     ) async throws -> EngineStatistics {
         let folder = DummyModel.folder(model)
         var generator = Generator(seed: 0x5EED)
         let vocabulary = 257
         var cases = Self.cases(&generator, vocabulary: vocabulary)
-        try await runAlone(&cases, folder.path, dtype, quantization, level)
+        try await runAlone(&cases, folder.path, dtype, quantization, kvCacheType, level)
         var total = EngineStatistics()
         for round in 0..<rounds {
             var config = randomConfig(&generator, dtype, level)
             config.quantization = quantization
+            config.kvCacheType = kvCacheType
             let harness = try EngineHarness(folder.path, config)
             for mixture in 0..<4 {
                 if let failure = try await runMixture(cases, harness, &generator, vocabulary) {
@@ -98,12 +106,11 @@ struct BatchInvarianceTests {
 
     static func runAlone(
         _ cases: inout [Case], _ model: String, _ dtype: EngineConfig.DataType,
-        _ quantization: EngineConfig.Quantization? = nil, _ level: String?
+        _ quantization: EngineConfig.Quantization?, _ kvCacheType: EngineConfig.KVCacheType, _ level: String?
     ) async throws {
         let config = EngineConfig(
-            dtype: dtype, quantization: quantization, kvCache: .blocks(32), enablePrefixCaching: false, threads: 1,
-            cpuLevel: level,
-            seed: 1, loadFormat: .dummy)
+            dtype: dtype, quantization: quantization, kvCacheType: kvCacheType, kvCache: .blocks(32),
+            enablePrefixCaching: false, threads: 1, cpuLevel: level, seed: 1, loadFormat: .dummy)
         let harness = try EngineHarness(model, config)
         for index in cases.indices {
             let (_, stream) = harness.submit(cases[index].prompt, cases[index].params)

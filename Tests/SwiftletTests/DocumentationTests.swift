@@ -111,6 +111,9 @@ struct DocumentationTests {
         for try await delta in llm.stream("Once upon a time", SamplingParams(temperature: 0.7, seed: 42)) {
             print(delta.text, terminator: "")  // text as it comes
         }
+
+        let reply = try await llm.chat([.system("Be brief."), .user("What is a paged KV cache?")])
+        print(reply.text)
         await llm.shutdown()
     }
 

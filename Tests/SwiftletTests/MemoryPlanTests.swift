@@ -32,6 +32,17 @@ struct MemoryPlanTests {
         #expect(try plan().blocksPerContext == 8 && plan(length: 513).blocksPerContext == 9)
     }
 
+    @Test("An eight-bit block holds a byte for each element and a scale for each head of a token")
+    func eightBitBlockBytes() throws {
+        let bytes = try plan(EngineConfig(kvCacheType: .int8)).blockBytes
+        #expect(bytes >= 2 * 2 * 64 * (24 + 4) && bytes <= 2 * 2 * 64 * (32 + 4))
+        let wide = try plan()
+        let free = wide.workspaceBytes + 100 * wide.blockBytes
+        let same = EngineConfig.KVCacheSize.bytes(30 * wide.blockBytes)
+        #expect(try plan(EngineConfig(kvCache: same)).blockCount(available: free) == 30)
+        #expect(try plan(EngineConfig(kvCacheType: .int8, kvCache: same)).blockCount(available: free) > 90)
+    }
+
     @Test("Automatic takes what maxSequences contexts need, at most half of what is free")
     func automatic() throws {
         let few = try plan(EngineConfig(maxSequences: 3))

@@ -60,6 +60,10 @@ struct ModelWorkTests {
         // A decode at the fifth position: 5 keys and 5 values of 16 elements; 2 products of 5 x 32 elements.
         #expect(
             work.attention(.init(rows: 1, context: 5)) == OperationWork(memoryBytes: 320, floatOperations: 640))
+        // In eight bits, with a scale for each head's 5 keys and 5 values.
+        let eight = ModelWork(try model(), dtype: SWIFTLET_BFLOAT16, kvCacheType: .int8)
+        let heads = Double(eight.config.keyValueHeadCount)
+        #expect(eight.attention(.init(rows: 1, context: 5)).memoryBytes == 160 + 10 * 4 * heads)
         // A prompt of 4: rows see 1 + 2 + 3 + 4 positions.
         #expect(
             work.attention(.init(rows: 4, context: 4)) == OperationWork(memoryBytes: 256, floatOperations: 1280))

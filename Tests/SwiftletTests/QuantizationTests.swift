@@ -1,4 +1,4 @@
-// How far quantised weights take a model's logits from those of its own weights in float32. The bounds are about
+// How far quantised weights and an eight-bit KV cache take a model's logits from those of its own weights in float32. The bounds are about
 // twice what Docs/Quantization.md reports.
 
 import CSwiftletKernels
@@ -64,6 +64,14 @@ struct QuantizationTests {
         return outputs.map { $0.promptTokenIDs + $0.tokenIDs }
     }
 
+    /// Prompts of the reference data, with the outputs of the trained models.
+    static func goldenTexts(_ name: String) throws -> [[Int32]] {
+        try GoldenModelTests.cases(name).map { testCase in
+            guard let prompt = testCase["input_ids"] else { return testCase["prompt_ids"]!.ids }
+            return prompt.ids + testCase["output_ids"]!.ids
+        }
+    }
+
     private static let dtypes = [SWIFTLET_FLOAT32.rawValue, SWIFTLET_BFLOAT16.rawValue]
 
     @Test("int8 keeps the demo model's logits", arguments: dtypes, [true, false])
@@ -79,17 +87,32 @@ struct QuantizationTests {
         "int8 keeps the logits of other models", .enabled(if: Shared.isHere, Comment(rawValue: Shared.missing)),
         arguments: GoldenModelTests.trained + GoldenModelTests.families, dtypes)
     func goldenModels(name: String, dtype: UInt32) throws {
-        let texts = try GoldenModelTests.cases(name).map { testCase -> [Int32] in
-            guard let prompt = testCase["input_ids"] else { return testCase["prompt_ids"]!.ids }
-            return prompt.ids + testCase["output_ids"]!.ids
-        }
         let model = try ModelHarness(Shared.model(name), dtype: swiftlet_dtype(rawValue: dtype), quantization: .int8)
-        let found = Self.measure(texts, try ModelHarness(Shared.model(name)), model)
+        let found = Self.measure(try Self.goldenTexts(name), try ModelHarness(Shared.model(name)), model)
         // Random weights of a hidden size of 32 or 64 average out less than trained ones.
         let isTrained = GoldenModelTests.trained.contains(name)
         #expect(found.distance > 1e-3, "something is rounded")
         let (distance, divergence) = isTrained ? (0.04, 0.003) : (0.11, 0.035)
         #expect(found.distance < distance && found.divergence < divergence, "\(found)")
+    }
+
+    @Test("An eight-bit KV cache keeps the demo model's logits", arguments: dtypes)
+    func demoModelCache(dtype: UInt32) async throws {
+        let model = try ModelHarness(nil, dtype: swiftlet_dtype(rawValue: dtype), kvCacheType: .int8)
+        let found = Self.measure(try await Self.demoTexts(), try ModelHarness(nil), model)
+        #expect(found.distance > 1e-4, "something is rounded")
+        #expect(found.distance < 0.015 && found.divergence < 0.00015 && found.otherChoices < 0.015, "\(found)")
+    }
+
+    @Test(
+        "An eight-bit KV cache keeps the logits of other models",
+        .enabled(if: Shared.isHere, Comment(rawValue: Shared.missing)),
+        arguments: GoldenModelTests.trained + GoldenModelTests.families, dtypes)
+    func goldenModelsCache(name: String, dtype: UInt32) throws {
+        let model = try ModelHarness(Shared.model(name), dtype: swiftlet_dtype(rawValue: dtype), kvCacheType: .int8)
+        let found = Self.measure(try Self.goldenTexts(name), try ModelHarness(Shared.model(name)), model)
+        #expect(found.distance > 1e-4, "something is rounded")
+        #expect(found.distance < 0.035 && found.divergence < 0.003, "\(found)")
     }
 
     /// Nothing but the folder's own weights is rounded: what comes from memory is the packed matrices, once.

@@ -3,6 +3,7 @@
 // Invariant: every Unicode scalar is tried.
 
 import SwiftletTokenizer
+import SwiftletTestSupport
 import Testing
 
 @Suite struct CanonicalFormTests {
@@ -38,6 +39,22 @@ import Testing
     func composesAsTheStandardSays(text: String, form: [UInt32]) {
         #expect(scalars(composed(text)) == form)
         #expect(scalars(composed(decomposed(text))) == form)
+    }
+
+    @Test func compatibilityFormsAreStable() {
+        var changed = 0
+        // Behind these there is nothing that is or becomes another.
+        for value in UInt32(0)..<0x30000 {
+            guard let scalar = Unicode.Scalar(value) else { continue }
+            let text = String(Character(scalar))
+            let form = CanonicalForm.normalized(text, isComposing: true, isCompatible: true)
+            let parts = CanonicalForm.normalized(text, isComposing: false, isCompatible: true)
+            let again = CanonicalForm.normalized(parts, isComposing: true, isCompatible: true)
+            if scalars(again) != scalars(form) { Issue.record("U+\(String(value, radix: 16))") }
+            if scalars(composed(text)) != scalars(form) { changed += 1 }
+        }
+        // Those with a compatibility decomposition, by themselves or in a part; Unicode 9.0.
+        #expect(changed > 3_600 && changed < 3_800, "\(changed)")
     }
 
     @Test func isStableOnRandomText() {

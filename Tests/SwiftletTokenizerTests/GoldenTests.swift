@@ -4,6 +4,7 @@
 
 import SwiftletJSON
 import SwiftletTokenizer
+import SwiftletTestSupport
 import Testing
 
 @Suite(.enabled(if: Golden.isPresent, "golden folder not found: set SWIFTLET_SHARED"))

@@ -32,13 +32,20 @@ import Testing
         (#"[]a-]+|\h"#, "]-a f", ["]-a", "f"]),
         (#"x{,}|a{b"#, "a{b x{,}", ["a{b", "x{,}"]),
         (#"a*"#, "baac", ["", "aa", ""]),
+        (#"(?<=a)b|(?<!a)c"#, "abcac", ["b", "c"]),
+        (#"(?<=é中|x{2})."#, "é中1xx2x3", ["1", "2"]),
+        (#"(?<!^|a|bc)d"#, "dadbcded", ["d"]),
+        (#"\R"#, "a\r\n\n\u{2028}", ["\r\n", "\n", "\u{2028}"]),
+        (#"(?i)σ+|ß|[à-þ]"#, "Σς\u{1E9E}Å\u{212B}", ["Σς", "\u{1E9E}", "Å", "\u{212B}"]),
+        (#"[[:upper:]]+|[[:word:]]"#, "ⅣA²a", ["ⅣA", "a"]),
     ])
     func matches(pattern: String, text: String, found: [String]) throws {
         #expect(try RegexMatcher.matches(of: pattern, in: text) == found)
     }
 
     @Test(arguments: [
-        "(", ")", "[a", "a{3,2}", "*", "a{2000}", #"\p{Klingon}"#, #"\p{L"#, "(?<=a)b", #"\q"#, "[b-a]", #"\x{110000}"#,
+        "(", ")", "[a", "a{3,2}", "*", "a{2000}", #"\p{Klingon}"#, #"\p{L"#, "(?<=a*)b", "(?<!a{1,2})b", "(?<=a",
+        #"\X"#, #"\q"#, "[b-a]", #"\x{110000}"#,
         "(?z)", #"a\"#, "((((((((((((((((((((((((((((((((((a))))))))))))))))))))))))))))))))))",
         "(?:(?:(?:a{900}){900}){900}){900}", "(?:(?:(?:){1000}){1000}){1000}",
     ])
@@ -48,6 +55,7 @@ import Testing
 
     @Test(arguments: [
         "(?:a*)*b", "(?:a|a)*b", "(?:a|aa)+$", "a*a*a*a*a*a*b", "(?:(?:a+)+)+b", "a+b", "(?=a*b)", "(?:a?){1000}b",
+        "(?:(?<=a{255})a*)*b",
     ])
     func boundsTheWorkOfHostilePatterns(pattern: String) throws {
         let start = ContinuousClock.now

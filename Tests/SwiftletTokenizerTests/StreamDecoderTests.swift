@@ -4,6 +4,7 @@
 
 import SwiftletJSON
 import SwiftletTokenizer
+import SwiftletTestSupport
 import Testing
 
 @Suite struct StreamDecoderTests {

@@ -123,6 +123,11 @@ import Testing
         (#"{"type":"Prepend","prepend":"▁"}"#, "a", "▁a"),
         (#"{"type":"Replace","pattern":{"Regex":"\\s+"},"content":"_"}"#, "a \n b ", "a_b_"),
         (#"{"type":"Replace","pattern":{"String":"aa"},"content":"b"}"#, "aaa", "ba"),
+        (#"{"type":"NFKC"}"#, "ﬁ ２\u{FDFA}e\u{301}ｶ\u{FF9E}", "fi 2صلى الله عليه وسلمéガ"),
+        (#"{"type":"NFKD"}"#, "①Å가㎏", "1A\u{30A}\u{1100}\u{1161}kg"),
+        (#"{"type":"StripAccents"}"#, "e\u{301}é\u{20DD}", "eé"),
+        (#"{"type":"Nmt"}"#, "a\u{1}\u{200B}b\t", "a b "),
+        (#"{"type":"BertNormalizer"}"#, "Ä\u{0}中\t", "a 中  "),
         (#"{"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"Prepend","prepend":"A"}]}"#, "B", "Ab"),
     ])
     func normalizes(component: String, text: String, normalized: String) throws {
@@ -143,7 +148,7 @@ import Testing
         #expect(message(Fixture.byteLevel(normalizer: #"{"type":"Foo"}"#)) == "normalizer type Foo is not supported")
         #expect(
             message(Fixture.byteLevel(preTokenizer: #"{"type":"Bar"}"#)) == "pre_tokenizer type Bar is not supported")
-        #expect(message(Fixture.byteLevel(options: #""type":"Unigram""#)) == "model type Unigram is not supported")
+        #expect(message(Fixture.byteLevel(options: #""type":"Foo""#)) == "model type Foo is not supported")
         #expect(message(Fixture.byteLevel(options: #""type":"BPE","dropout":0.1"#)).contains("dropout"))
         #expect(message(Fixture.byteLevel(postProcessor: #"{"type":"X"}"#)) == "post_processor type X is not supported")
         #expect(message(Fixture.sentencePiece(decoder: #"{"type":"CTC"}"#)) == "decoder type CTC is not supported")
@@ -158,6 +163,28 @@ import Testing
         #expect(message(Array(escaped.utf8)).hasPrefix("model BPE: merge 1 is not a pair of tokens"))
         let id = #"{"model":{"type":"BPE","vocab":{"a":99999999999},"merges":[]}}"#
         #expect(message(Array(id.utf8)).contains("outside of 0..."))
+        func model(_ text: String) -> [UInt8] { Array(#"{"model":{\#(text)}}"#.utf8) }
+        #expect(
+            message(model(#""type":"Unigram","vocab":{"a":0}"#)).hasPrefix("model Unigram: vocab is missing or not"))
+        #expect(
+            message(model(#""type":"Unigram","vocab":[["a",0],["b"]]"#)).hasPrefix("model Unigram: entry 1 of vocab"))
+        #expect(message(model(#""vocab":[["a",1e400]]"#)).hasPrefix("model Unigram: entry 0 of vocab"))
+        #expect(message(model(#""vocab":[["a",0]],"unk_id":1"#)).hasPrefix("model Unigram: unk_id is not"))
+        let long = String(repeating: "a", count: 2000)
+        #expect(message(model(#""vocab":[["\#(long)",0]]"#)).contains("longer than 1024 bytes"))
+        #expect(message(model(#""type":"WordPiece","vocab":{"a":"b"}"#)).contains("is not an integer"))
+        #expect(message(model(#""vocab":{"a":0}"#)) == "model: type is missing")
+        func map(_ text: String) -> String {
+            message(Fixture.byteLevel(normalizer: #"{"type":"Precompiled","precompiled_charsmap":"\#(text)"}"#))
+        }
+        #expect(map("AAA").contains("is not base64") && map("A===").contains("is not base64"))
+        #expect(map("CAAAAAAAAAA=").contains("has no trie that fits"))
+        // One unit that says its replacement lies at 16, in a text of none.
+        #expect(map("BAAAABAAAIA=").contains("has a replacement at 16"))
+        #expect(map("BAAAAAAAAAD/").contains("not UTF-8"))
+        let bert = #"{"type":"BertProcessing","sep":["a",0],"cls":["b",1]}"#
+        let twice = Fixture.byteLevel(postProcessor: #"{"type":"Sequence","processors":[\#(bert),\#(bert)]}"#)
+        #expect(message(twice).contains("more than one"))
         #expect(throws: TokenizerError.self) { try Tokenizer(contentsOf: "/nonexistent/tokenizer.json") }
     }
 
@@ -174,6 +201,20 @@ import Testing
         #expect(sentencePiece.decode(sentencePiece.encode(mixed)) == mixed)
         // Seconds on a slow machine; hours if merging were quadratic.
         #expect(ContinuousClock.now - start < .seconds(30))
+    }
+
+    @Test func spacesThatATokenHasTakenAreNotFoundAgain() throws {
+        let added = #"{"content":"\n","lstrip":true,"rstrip":true},{"content":" ","lstrip":true}"#
+        let tokenizer = try Tokenizer(json: Fixture.byteLevel(added: added))
+        #expect(tokenizer.tokens("a\n\n b") == ["a", "\n", "b"])
+        #expect(tokenizer.tokens("a  b") == ["a", " ", " ", "b"])
+    }
+
+    @Test func whatLosesItsStartIsNotTheStart() throws {
+        let first = #"{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}"#
+        let strip = #"{"type":"Strip","strip_left":true,"strip_right":false}"#
+        let tokenizer = try Tokenizer(json: Fixture.sentencePiece(normalizer: strip, preTokenizer: first))
+        #expect(tokenizer.tokens("ab") == ["▁ab"] && tokenizer.tokens(" ab") == ["ab"])
     }
 
     @Test(.timeLimit(.minutes(FuzzRun.limitInMinutes))) func survivesMutation() throws {

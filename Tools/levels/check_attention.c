@@ -30,8 +30,9 @@ static attention_case make_case(uint64_t seed) {
     c.columns = c.width + 2 * c.kv_heads * c.head_dim;
     c.scale = (random_bits(&seed) % 2 ? 1.0f : 6.0f) / sqrtf((float)c.head_dim);
     c.cache = (swiftlet_kv_layer){.block_size = random_bits(&seed) % 2 ? 16 : 64, .kv_heads = c.kv_heads,
-                                  .head_dim = c.head_dim, .dtype = c.dtype};
-    c.cache_bytes = SEQUENCES * TABLE * swiftlet_kv_block_bytes(c.cache.block_size, c.kv_heads, c.head_dim, c.dtype);
+                                  .head_dim = c.head_dim, .dtype = c.dtype,
+                                  .format = random_bits(&seed) % 3 ? SWIFTLET_KV_NATIVE : SWIFTLET_KV_INT8};
+    c.cache_bytes = SEQUENCES * TABLE * swiftlet_kv_block_bytes(&c.cache);
     c.cache.base = swiftlet_allocate(c.cache_bytes);
     for (int32_t i = 0; i < SEQUENCES * TABLE; i++)  // blocks in an order of their own
         c.tables[i % SEQUENCES][i / SEQUENCES] = (i * 7 + 3) % (SEQUENCES * TABLE);
@@ -96,11 +97,18 @@ static double cached(const attention_case *c, bool value, int32_t sequence, int3
                      int32_t dim) {
     int32_t unit = c->dtype == SWIFTLET_BFLOAT16 ? 2 : 1, size = c->cache.block_size, slot = position % size;
     int32_t row = (c->head_dim + 15) / 16 * 16, key_words = size * c->head_dim / unit;
-    int32_t block = c->tables[sequence][position / size];
-    const uint32_t *base = c->cache.base + (block * c->kv_heads + head) * (key_words + size / unit * row);
-    uint32_t word = value ? base[key_words + slot / unit * row + dim]
-                          : base[slot / 16 * (c->head_dim / unit) * 16 + dim / unit * 16 + slot % 16];
-    int32_t half = (value ? slot : dim) % unit;
+    int32_t block = c->tables[sequence][position / size], half = (value ? slot : dim) % unit;
+    int32_t value_words = size / unit * row;
+    int32_t at = value ? key_words + slot / unit * row + dim
+                       : slot / 16 * (c->head_dim / unit) * 16 + dim / unit * 16 + slot % 16;
+    if (c->cache.format == SWIFTLET_KV_INT8) {
+        int32_t bytes = (key_words + value_words) * unit;
+        const uint8_t *base = (const uint8_t *)c->cache.base + (block * c->kv_heads + head) * (bytes + 8 * size);
+        float scale;
+        memcpy(&scale, base + bytes + 4 * (slot + (value ? size : 0)), 4);
+        return (double)scale * (int8_t)base[at * unit + half];
+    }
+    uint32_t word = c->cache.base[(block * c->kv_heads + head) * (key_words + value_words) + at];
     if (unit == 2) return (double)from_bf16((uint16_t)(half ? word >> 16 : word));
     float single;
     memcpy(&single, &word, 4);
@@ -128,12 +136,17 @@ static double rope_error(const attention_case *c, int32_t s, int32_t position) {
     for (int32_t head = 0; head < c->kv_heads * (c->group + 2); head++) {
         int32_t kv = head - c->kv_heads * c->group, values = kv >= c->kv_heads;
         if (!values) rotated_head(c, s, position, head, wanted);
+        double largest = 0;
         for (int32_t d = 0; d < c->head_dim; d++) {
             if (values) wanted[d] = (double)c->qkv[s][position * c->columns + head * c->head_dim + d];
+            if (fabs(wanted[d]) > largest) largest = fabs(wanted[d]);
+        }
+        double half = c->cache.format == SWIFTLET_KV_INT8 && kv >= 0 ? largest / 127 * 0.501 : 0;  // of a scale
+        for (int32_t d = 0; d < c->head_dim; d++) {
             size_t at = (size_t)(position * c->width + head * c->head_dim + d);
             double got = kv < 0 ? (double)element(c->q[s], c->dtype, at)
                                 : cached(c, values, s, kv % c->kv_heads, position, d);
-            double error = fabs(got - wanted[d]) / (step * fabs(wanted[d]) + 2e-6);
+            double error = fabs(got - wanted[d]) / (half > 0 ? half + 2e-6 : step * fabs(wanted[d]) + 2e-6);
             if (!(error <= worst)) worst = error;
         }
     }

@@ -26,6 +26,52 @@ static void round_to_int8(float *values, int32_t rows, int32_t columns) {
     }
 }
 
+/// Random four-bit weights, packed, and what they stand for. Gate and up of a gated matrix are one source each.
+static void pack_int4(const check_level *level, problem *p, uint64_t *seed) {
+    int32_t group = (int32_t[]){0, 32, 64, 128}[random_bits(seed) % 4], per_group = group > 0 ? group : p->columns;
+    int32_t groups = (p->columns + per_group - 1) / per_group;
+    int32_t words = (p->columns + 7) / 8, zero_words = (groups + 7) / 8;  // of a row
+    bool f16 = random_bits(seed) % 2, has_zeros = random_bits(seed) % 2;
+    p->matrix.groups = (swiftlet_groups){.columns = group, .has_zeros = has_zeros, .scales_are_f16 = f16};
+    p->matrix.words = swiftlet_allocate(swiftlet_matrix_bytes(&p->matrix));
+    uint32_t *integers = zeroed((size_t)p->rows * (size_t)words * 4);
+    uint32_t *zeros = zeroed((size_t)p->rows * (size_t)zero_words * 4);
+    uint16_t *scales = zeroed((size_t)p->rows * (size_t)groups * 2);
+    for (int32_t i = 0; i < p->rows * words; i++) integers[i] = (uint32_t)random_bits(seed);
+    for (int32_t i = 0; i < p->rows * zero_words; i++) zeros[i] = has_zeros ? (uint32_t)random_bits(seed) : 0x88888888;
+    for (int32_t i = 0; i < p->rows * groups; i++)  // 1.5 times powers of two
+        scales[i] = (uint16_t)(f16 ? 0x2200 + 0x400 * random_int(seed, 0, 3) : 0x3c40 + 0x80 * random_int(seed, 0, 3));
+    for (int32_t i = 0; i < p->rows * p->columns; i++) {
+        int32_t row = i / p->columns, column = i % p->columns, g = column / per_group, bits = scales[row * groups + g];
+        float scale = f16 ? ldexpf(1.5f, (bits >> 10) - 15) : ldexpf(1.5f, (bits >> 7) - 127);
+        uint32_t zero = zeros[row * zero_words + g / 8] >> (4 * (g % 8)) & 15;
+        uint32_t integer = integers[row * words + column / 8] >> (4 * (column % 8)) & 15;
+        p->weights[i] = (float)((int32_t)integer - (int32_t)zero) * scale;
+    }
+    int32_t half = p->matrix.gated ? p->rows / 2 : p->rows;
+    for (int32_t first = 0; first < p->rows; first += half) {
+        swiftlet_int4_source source = {
+            .weights = {integers + first * words, (size_t)words, 1, false, {0, 4, 8, 12, 16, 20, 24, 28}},
+            .zeros = {zeros + first * zero_words, (size_t)zero_words, 1, false, {0, 4, 8, 12, 16, 20, 24, 28}},
+            .scales = scales + first * groups, .scale_type = f16 ? SWIFTLET_SOURCE_F16 : SWIFTLET_SOURCE_BF16,
+            .scale_row_stride = (size_t)groups, .scale_group_stride = 1, .rows = half,
+            .part = !p->matrix.gated ? SWIFTLET_PART_WHOLE : first == 0 ? SWIFTLET_PART_GATE : SWIFTLET_PART_UP,
+        };
+        swiftlet_pack_int4(level->three, &p->matrix, &source);
+    }
+    free(integers), free(zeros), free(scales);
+}
+
+static void pack_floats(const check_level *level, problem *p) {
+    p->matrix.words = swiftlet_allocate(swiftlet_matrix_bytes(&p->matrix));
+    int32_t half = p->matrix.gated ? p->rows / 2 : p->rows, columns = p->columns;
+    swiftlet_pack_rows(level->three, &p->matrix, p->matrix.gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE, 0, half,
+                       p->weights, SWIFTLET_SOURCE_F32, (size_t)columns);
+    if (p->matrix.gated)
+        swiftlet_pack_rows(level->three, &p->matrix, SWIFTLET_PART_UP, 0, half, p->weights + half * columns,
+                           SWIFTLET_SOURCE_F32, (size_t)columns);
+}
+
 static problem make_problem(const check_level *level, uint64_t seed, swiftlet_dtype dtype, swiftlet_weights format,
                             int32_t rows, int32_t columns, int32_t tokens, swiftlet_epilogue epilogue) {
     bool gated = epilogue == SWIFTLET_GATED_SILU;
@@ -46,13 +92,8 @@ static problem make_problem(const check_level *level, uint64_t seed, swiftlet_dt
     for (int32_t i = 0; i < tokens * columns; i++)
         p.values[i] = element(p.x, dtype, (size_t)(i / columns) * p.x_stride + (size_t)(i % columns));
     p.matrix = (swiftlet_matrix){.rows = p.rows, .columns = columns, .dtype = dtype, .format = format, .gated = gated};
-    p.matrix.words = swiftlet_allocate(swiftlet_matrix_bytes(&p.matrix));
-    int32_t half = gated ? p.rows / 2 : p.rows;
-    swiftlet_pack_rows(level->three, &p.matrix, gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE, 0, half, p.weights,
-                       SWIFTLET_SOURCE_F32, (size_t)columns);
-    if (gated)
-        swiftlet_pack_rows(level->three, &p.matrix, SWIFTLET_PART_UP, 0, half, p.weights + half * columns,
-                           SWIFTLET_SOURCE_F32, (size_t)columns);
+    if (format == SWIFTLET_WEIGHTS_INT4) pack_int4(level, &p, &seed);
+    else pack_floats(level, &p);
     if (format == SWIFTLET_WEIGHTS_INT8) {
         round_to_int8(p.weights, p.rows, columns);
         round_to_int8(p.values, tokens, columns);
@@ -147,6 +188,7 @@ void check_linear(const check_level *level) {
     for (int dtype = 0; dtype < 2; dtype++) {
         check_format(level, (swiftlet_dtype)dtype, SWIFTLET_WEIGHTS_NATIVE);
         check_format(level, (swiftlet_dtype)dtype, SWIFTLET_WEIGHTS_INT8);
+        check_format(level, (swiftlet_dtype)dtype, SWIFTLET_WEIGHTS_INT4);
     }
 }
 

@@ -23,6 +23,10 @@ typedef enum { SWIFTLET_FLOAT32 = 0, SWIFTLET_BFLOAT16 = 1 } swiftlet_dtype;
 /// How a matrix's weights are stored: in its dtype, or quantised. Activations and results have the dtype in all cases.
 typedef enum { SWIFTLET_WEIGHTS_NATIVE = 0, SWIFTLET_WEIGHTS_INT8 = 1, SWIFTLET_WEIGHTS_INT4 = 2 } swiftlet_weights;
 
+/// How keys and values are stored: in the compute dtype, or as integers of -127...127 with a scale for each slot and
+/// KV head.
+typedef enum { SWIFTLET_KV_NATIVE = 0, SWIFTLET_KV_INT8 = 1 } swiftlet_kv_format;
+
 /// The type of a checkpoint's tensor.
 typedef enum { SWIFTLET_SOURCE_F32 = 0, SWIFTLET_SOURCE_BF16 = 1, SWIFTLET_SOURCE_F16 = 2 } swiftlet_source;
 
@@ -96,6 +100,21 @@ void swiftlet_provide(swiftlet_cpu *cpu, void *const *areas, int32_t count, size
 /// The most columns a matrix may have: sums of eight-bit products stay below 2^31.
 enum { SWIFTLET_MAX_COLUMNS = 131072 };
 
+/// Columns of a group in matrices that are quantised to four bits here.
+enum { SWIFTLET_INT4_GROUP = 64 };
+
+/// How four-bit weights are grouped along the columns. A weight is scale * (q - zero), q in 0...15; zero is 8 without
+/// zero points. Panels [ceil(rows / 64)] of groups [ceil(columns / group)], and in each of those
+///   scales [64], bfloat16 or float16; 0 where there is no row
+///   zeros [64], bytes, if there are zero points
+///   weights [ceil(columns of the group / 2)][16] words: nibble j of a word's lower half is column 2k of output
+///   16 j + lane, and nibble j of its upper half is column 2k + 1.
+typedef struct {
+    int32_t columns;  // of a group: 32, 64 or 128; 0: all columns are one group
+    bool has_zeros;
+    bool scales_are_f16;
+} swiftlet_groups;
+
 /// A weight matrix [rows, columns] (y = W x), packed as panels [ceil(rows / 64)][ceil(columns / unit)][64] of
 /// 32-bit words. A word is one float32 (unit 1), or two bfloat16 (unit 2) or four int8 (unit 4) of neighbouring
 /// columns, the lowest one in the low bits. Padding is zero. A panel of int8 ends with the scales of its rows
@@ -108,6 +127,7 @@ typedef struct {
     int32_t columns;
     swiftlet_dtype dtype;
     swiftlet_weights format;
+    swiftlet_groups groups;  // of SWIFTLET_WEIGHTS_INT4, whose panels have a layout of their own
     bool gated;
 } swiftlet_matrix;
 
@@ -139,6 +159,30 @@ bool swiftlet_pack_all(swiftlet_cpu *cpu, const swiftlet_pack *packs, int32_t co
 /// Packs one tensor that is not mapped.
 bool swiftlet_pack_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, swiftlet_part part, int32_t first_row,
                         int32_t rows, const void *source, swiftlet_source type, size_t source_stride);
+
+/// Four-bit integers as checkpoints hold them: eight to a 32-bit word, of neighbouring rows or of neighbouring columns.
+typedef struct {
+    const void *words;                // of any byte alignment; NULL: there are none
+    size_t row_stride, column_stride; // in words: to the next word down, and to the next one along the columns
+    bool along_rows;                  // a word has eight rows of one column; else eight columns of one row
+    uint8_t shifts[8];                // of each of the eight in the word
+} swiftlet_nibbles;
+
+/// Weights that are quantised already: AWQ's, GPTQ's and compressed-tensors' fit. They are packed as they are: float16
+/// scales into a matrix of float16 scales, bfloat16 ones into one of bfloat16; float32 ones are rounded to bfloat16.
+typedef struct {
+    swiftlet_nibbles weights;   // [rows, columns]
+    swiftlet_nibbles zeros;     // [rows, groups], when the matrix has zero points
+    int32_t zero_offset;        // added to them: 1 where the checkpoint holds zero - 1
+    const void *scales;         // [rows, groups], of any byte alignment
+    swiftlet_source scale_type;
+    size_t scale_row_stride, scale_group_stride;
+    const int32_t *order;       // [columns]: which column of `weights` comes where, x alike; NULL: as they are
+    swiftlet_part part;
+    int32_t first_row, rows;    // that they go to
+} swiftlet_int4_source;
+
+void swiftlet_pack_int4(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const swiftlet_int4_source *source);
 
 /// Fills a matrix with uniform values in [-scale, scale), a function of (seed, row, column) alone
 /// (`--load-format dummy`). Padding stays zero.
@@ -173,16 +217,19 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
 // --- The paged KV cache ----------------------------------------------------------------------------------
 
 /// One layer's pool: [blocks][kv_heads]{ K panels [block_size / 16][head_dim / unit][16] words,
-/// V panels [block_size / unit][head_dim rounded up to 16] words }. Zeroed at start.
+/// V panels [block_size / unit][head_dim rounded up to 16] words }. Zeroed at start. With eight-bit integers each
+/// element of these is a byte, and the scales of keys [block_size] and of values [block_size] (float32) follow.
 typedef struct {
     uint32_t *base;
     int32_t block_size;  // a power of two >= 16
     int32_t kv_heads;
     int32_t head_dim;  // a multiple of 8, at most 256
     swiftlet_dtype dtype;
+    swiftlet_kv_format format;
 } swiftlet_kv_layer;
 
-size_t swiftlet_kv_block_bytes(int32_t block_size, int32_t kv_heads, int32_t head_dim, swiftlet_dtype dtype);
+/// Bytes of a block of this shape, dtype and format (its `base` is not looked at).
+size_t swiftlet_kv_block_bytes(const swiftlet_kv_layer *cache);
 
 /// The rows of this step. Rows of sequence s are query_offsets[s]..<query_offsets[s + 1]; its last row stands
 /// at position context_lengths[s] - 1 and the ones before it at the positions before; the block of position p is

@@ -25,8 +25,9 @@ package struct MemoryPlan {
     /// Bytes of one block in all layers.
     package var blockBytes: Int {
         config.layerCount
-            * swiftlet_kv_block_bytes(
-                Int32(engine.blockSize), Int32(config.keyValueHeadCount), Int32(config.headDimension), dtype)
+            * CPUCache.blockBytes(
+                blockSize: engine.blockSize, keyValueHeads: config.keyValueHeadCount, headDim: config.headDimension,
+                dtype: dtype, format: engine.kvCacheType.format)
     }
 
     package var blocksPerContext: Int { (maxModelLength + engine.blockSize - 1) / engine.blockSize }
@@ -77,7 +78,7 @@ package struct MemoryPlan {
                 the model needs \(mebibytes(overflow ? Int.max : needed)) (weights \(mebibytes(weightBytes)), workspace \
                 \(mebibytes(workspaceBytes)), KV cache of one context \(mebibytes(smallestCache))); \
                 \(mebibytes(available)) are free. Lower --max-model-len, --max-num-batched-tokens or use \
-                --dtype bfloat16
+                --dtype bfloat16\(smallerCache)
                 """)
         }
     }
@@ -106,7 +107,7 @@ package struct MemoryPlan {
                 """
                 the KV cache has room for \(count * engine.blockSize) tokens, one context of max-model-len \
                 \(maxModelLength) needs \(blocksPerContext * engine.blockSize) (\(mebibytes(blocksPerContext * blockBytes))); \
-                \(mebibytes(available)) are free. Raise --kv-cache-memory-bytes or lower --max-model-len
+                \(mebibytes(available)) are free. Raise --kv-cache-memory-bytes or lower --max-model-len\(smallerCache)
                 """)
         }
         return min(count, Self.mostBlocks)
@@ -126,6 +127,11 @@ package struct MemoryPlan {
             .outOfMemory,
             "the KV cache was asked to take \(mebibytes(wanted)); \(mebibytes(available)) are free after loading. Lower --kv-cache-memory-bytes or --num-gpu-blocks-override"
         )
+    }
+
+    /// A way out that is not taken yet.
+    private var smallerCache: String {
+        engine.kvCacheType == .automatic ? "; --kv-cache-dtype int8 fits more tokens into the KV cache" : ""
     }
 
     /// Rounded up.

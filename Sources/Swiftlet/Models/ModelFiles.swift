@@ -48,6 +48,12 @@ package struct ModelFiles: Sendable {
         }
     }
 
+    /// A directory that has no model but what belongs to its text: tokenizer and chat templates.
+    package init(tokenizerDirectory path: String) {
+        name = path
+        source = .directory
+    }
+
     /// Files in the binary, by name.
     package init(name: String, embedded files: [String: EmbeddedFile]) {
         self.name = name
@@ -72,6 +78,19 @@ package struct ModelFiles: Sendable {
         case .directory: return try Platform.readFile(path(of: file), limit: limit)
         case .embedded(let files): return files[file].map { Array($0()) }
         }
+    }
+
+    /// The files in a folder inside of the directory; none for what is in the binary.
+    package func names(in folder: String) -> [String] {
+        guard case .directory = source, Self.isPlainName(folder) else { return [] }
+        return (Platform.listDirectory(path(of: folder)) ?? []).filter { Self.isPlainName($0) }
+    }
+
+    /// The bytes of a small file in a folder inside of the directory; nil if there is none.
+    package func data(_ file: String, in folder: String, limit: Int = Limits.config) throws(LLMError) -> [UInt8]? {
+        guard case .directory = source, Self.isPlainName(folder), Self.isPlainName(file) else { return nil }
+        let path = path(of: folder) + "/" + file
+        return Platform.kind(of: path) == .missing ? nil : try Platform.readFile(path, limit: limit)
     }
 
     /// A weights file; nil if there is none.

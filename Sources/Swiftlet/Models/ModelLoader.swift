@@ -4,11 +4,13 @@
 import CSwiftletDemoModel
 import CSwiftletKernels
 package import Logging
+package import SwiftletTemplate
 package import SwiftletTokenizer
 
 /// What the public handle keeps of a loaded model.
 package struct LoadedModel: Sendable {
     package var tokenizer: Tokenizer?
+    package var chatTemplates: ModelTemplates
     package var defaultSamplingParams: SamplingParams
     package var maxModelLength: Int
     package var vocabularySize: Int
@@ -60,7 +62,7 @@ package struct ModelLoader: Sendable {
 
         let cpu = try CPUBackend(
             level: config.cpuLevel, threads: config.threads ?? Platform.coreCount(), isPinned: config.pinThreads,
-            dtype: dtype)
+            dtype: dtype, kvCacheType: config.kvCacheType)
         let backend = wrap(cpu)
         let source: WeightLoader<B>.Source =
             if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
@@ -76,7 +78,8 @@ package struct ModelLoader: Sendable {
 
         warnAboutSlowPaths(cpu)
         let loaded = LoadedModel(
-            tokenizer: tokenizer, defaultSamplingParams: defaultSamplingParams(modelConfig),
+            tokenizer: tokenizer, chatTemplates: try chatTemplates(files),
+            defaultSamplingParams: defaultSamplingParams(modelConfig),
             maxModelLength: maxModelLength, vocabularySize: modelConfig.vocabularySize,
             kvTokenCapacity: blockCount * config.blockSize, eosTokenIDs: eosTokenIDs,
             summary: summary(modelConfig, plan, cpu, blockCount))
@@ -170,22 +173,25 @@ package struct ModelLoader: Sendable {
     }
 
     func loadTokenizer(_ files: ModelFiles) throws(LLMError) -> Tokenizer? {
-        do {
-            if let path = tokenizerPath {
-                let isFile = Platform.kind(of: path) == .regular
-                return try Tokenizer(contentsOf: isFile ? path : path + "/tokenizer.json")
+        if let path = tokenizerPath { return try TokenizerFiles.load(path) }
+        guard let json = try files.data("tokenizer.json", limit: ModelFiles.Limits.tokenizer) else {
+            if let message = TokenizerFiles.foreignFormat(in: files.name) {
+                throw LLMError(.invalidModel, message + ", or give another with --tokenizer")
             }
-            guard let json = try files.data("tokenizer.json", limit: ModelFiles.Limits.tokenizer) else {
-                logger.warning(
-                    "\(files.name) has no tokenizer.json: prompts must be token ids, and outputs have no text")
-                return nil
-            }
-            return try Tokenizer(json: json)
-        } catch let error as LLMError {
-            throw error
-        } catch {
-            throw LLMError(.invalidModel, "tokenizer of \(tokenizerPath ?? files.name): \(error)")
+            logger.warning("\(files.name) has no tokenizer.json: prompts must be token ids, and outputs have no text")
+            return nil
         }
+        do {
+            return try Tokenizer(json: json)
+        } catch {
+            throw LLMError(.invalidModel, "tokenizer of \(files.name): \(error)")
+        }
+    }
+
+    /// The templates beside the tokenizer, which are the model's own unless another folder was given for it.
+    private func chatTemplates(_ files: ModelFiles) throws(LLMError) -> ModelTemplates {
+        guard let path = tokenizerPath, Platform.kind(of: path) == .directory else { return try files.chatTemplates() }
+        return try ModelFiles(tokenizerDirectory: path).chatTemplates()
     }
 
     private func defaultSamplingParams(_ model: ModelConfig) -> SamplingParams {
@@ -223,9 +229,10 @@ package struct ModelLoader: Sendable {
         let size = millions < 10 ? "\((millions * 10).rounded() / 10)" : "\(Int(millions.rounded()))"
         let type = backend.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
         let weights = config.quantization.map { " with \($0.rawValue) weights" } ?? ""
+        let cached = config.kvCacheType == .automatic ? "" : " in \(config.kvCacheType.rawValue)"
         return """
             \(model.family.modelType), \(size) M parameters, \(type)\(weights); kernels \(backend.levelName), \
-            \(backend.threadCount) thread\(backend.threadCount == 1 ? "" : "s"); KV cache \(blockCount * config.blockSize) tokens, \
+            \(backend.threadCount) thread\(backend.threadCount == 1 ? "" : "s"); KV cache \(blockCount * config.blockSize) tokens\(cached), \
             \(blockCount / plan.blocksPerContext) full contexts of \(plan.maxModelLength)
             """
     }

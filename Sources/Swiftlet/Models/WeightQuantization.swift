@@ -15,6 +15,9 @@ package struct WeightQuantization: Sendable {
         head = config.quantizeHead ? config.quantization : nil
     }
 
+    /// Columns that share a scale in weights of four bits.
+    static let groupSize = SWIFTLET_INT4_GROUP
+
     /// Bytes of a matrix, without what the kernels pad it with.
     static func bytes(
         rows: Int, columns: Int, _ quantization: EngineConfig.Quantization?, _ dtype: swiftlet_dtype
@@ -22,7 +25,8 @@ package struct WeightQuantization: Sendable {
         switch quantization {
         case nil: rows * columns * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4)
         case .int8: rows * (columns + 4)  // a scale for each row
-        case .int4: rows * columns / 2
+        case .int4:
+            rows * ((columns + 1) / 2 + 2 * ((columns + groupSize - 1) / groupSize))  // a scale for each group
         }
     }
 }

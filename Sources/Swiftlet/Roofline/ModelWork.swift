@@ -70,21 +70,21 @@ package struct ModelWork: Sendable {
     private let quantization: WeightQuantization
     /// How far layers look back, and how many of them do.
     private let windows: [(window: Int?, layers: Int)]
-    /// Of an element of the KV cache.
-    let bytesPerCached: Double
+    /// Of one token's keys and values in one layer.
+    let bytesPerCachedToken: Int
     /// Of an activation that a product reads.
     private let bytesPerActivation: Double
 
     package init(
-        _ config: ModelConfig, dtype: swiftlet_dtype, quantization: WeightQuantization = WeightQuantization()
+        _ config: ModelConfig, dtype: swiftlet_dtype, quantization: WeightQuantization = WeightQuantization(),
+        kvCacheType: EngineConfig.KVCacheType = .automatic
     ) {
         self.config = config
         self.dtype = dtype
         self.quantization = quantization
         windows = Dictionary(grouping: config.slidingWindows) { $0 }.map { ($0.key, $0.value.count) }
-        let bytes: Double = dtype == SWIFTLET_BFLOAT16 ? 2 : 4
-        bytesPerCached = bytes
-        bytesPerActivation = bytes
+        bytesPerCachedToken = kvCacheType.bytesPerToken(config, dtype)
+        bytesPerActivation = dtype == SWIFTLET_BFLOAT16 ? 2 : 4
     }
 
     // MARK: - Operations
@@ -122,7 +122,7 @@ package struct ModelWork: Sendable {
         // The first row looks furthest back.
         let touched = min(sequence.context, window.map { sequence.rows - 1 + $0 } ?? sequence.context)
         return OperationWork(
-            memoryBytes: Double(touched) * 2 * Double(config.keyValueWidth) * bytesPerCached,
+            memoryBytes: Double(touched) * Double(bytesPerCachedToken),
             floatOperations: 4 * Double(config.queryWidth) * seen)
     }
 
@@ -142,8 +142,9 @@ package struct ModelWork: Sendable {
 
     /// Reads qkv, writes queries, keys and values.
     package func ropeAndStore(tokens: Int) -> OperationWork {
-        let width = Double(config.queryWidth + 2 * config.keyValueWidth)
-        return OperationWork(cacheBytes: Double(tokens) * width * (4 + bytesPerActivation))
+        let read = 4 * Double(config.queryWidth + 2 * config.keyValueWidth)
+        let written = Double(config.queryWidth) * bytesPerActivation + Double(bytesPerCachedToken)
+        return OperationWork(cacheBytes: Double(tokens) * (read + written))
     }
 
     /// Reads logits: from the cache while it holds them.

@@ -4,9 +4,8 @@
 
 extension RooflineBench {
     func measureAttention() throws(LLMError) {
-        let tokenBytes = 2 * Double(config.keyValueWidth) * work.bytesPerCached
-        let blockCount = max(
-            maxContext / Self.blockSize, min(2048, Int(Self.passBytes / (tokenBytes * Double(Self.blockSize)))))
+        let blockBytes = Double(work.bytesPerCachedToken * Self.blockSize)
+        let blockCount = max(maxContext / Self.blockSize, min(2048, Int(Self.passBytes / blockBytes)))
         let pool = try AttentionPool(bench: self, blockCount: blockCount)
         pool.fill()
         for context in contexts([128, 1024, 4096]) {

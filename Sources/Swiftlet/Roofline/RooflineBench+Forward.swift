@@ -23,7 +23,7 @@ extension RooflineBench {
                     name: "decode \(count)",
                     sequences: Array(repeating: .init(rows: 1, context: context), count: count)))
         }
-        let blockBytes = 2 * config.keyValueWidth * Int(work.bytesPerCached) * Self.blockSize * config.layerCount
+        let blockBytes = work.bytesPerCachedToken * Self.blockSize * config.layerCount
         if let available = Platform.availableMemory() {
             for step in steps where step.blocks * blockBytes > available {
                 report("\(step.name) is left out: its KV cache takes \(step.blocks * blockBytes >> 20) MiB")

@@ -47,7 +47,8 @@ package final class RooflineBench {
         config = shape
         self.isQuick = isQuick
         modelName = files.name
-        work = ModelWork(shape, dtype: dtype, quantization: WeightQuantization(engine))
+        work = ModelWork(
+            shape, dtype: dtype, quantization: WeightQuantization(engine), kvCacheType: engine.kvCacheType)
         maxContext = min(shape.maximumLength, 4096)
         try Self.checkFits(
             MemoryPlan(
@@ -55,7 +56,7 @@ package final class RooflineBench {
         )
         backend = try CPUBackend(
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(),
-            isPinned: engine.pinThreads, dtype: dtype)
+            isPinned: engine.pinThreads, dtype: dtype, kvCacheType: engine.kvCacheType)
         weights = try WeightLoader(
             config: shape, backend: backend,
             source: checkpoint.map { .checkpoint($0) } ?? .random(seed: engine.seed ?? 0),

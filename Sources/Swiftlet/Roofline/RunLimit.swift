@@ -80,11 +80,12 @@ package final class RunProbe {
         let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
         let loader = ModelLoader(model: model, tokenizerPath: nil, config: engine, logger: silent)
         let dtype = loader.dataType(of: shape, engine.loadFormat == .dummy ? nil : try Checkpoint(files))
-        self.model = ModelWork(shape, dtype: dtype, quantization: WeightQuantization(engine))
+        self.model = ModelWork(
+            shape, dtype: dtype, quantization: WeightQuantization(engine), kvCacheType: engine.kvCacheType)
+        hasIntegerProducts = engine.quantization == .int8
         backend = try CPUBackend(
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(), isPinned: engine.pinThreads,
-            dtype: dtype)
-        hasIntegerProducts = engine.quantization == .int8
+            dtype: dtype, kvCacheType: engine.kvCacheType)
         last = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts).measureWarm()
         Platform.resetPeakMemory()
     }
@@ -101,8 +102,7 @@ package final class RunProbe {
     }
 
     /// What products with weights are made of.
-    package var instruction: String { backend.multiplyInstruction(nil) }
-    package var integerInstruction: String? { hasIntegerProducts ? backend.multiplyInstruction(.int8) : nil }
+    package var instruction: String { backend.multiplyInstruction(hasIntegerProducts ? .int8 : nil) }
 }
 
 extension MachineProbe {

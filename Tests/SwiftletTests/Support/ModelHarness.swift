@@ -14,12 +14,13 @@ final class ModelHarness {
     /// directory it is the demo model.
     init(
         _ directory: String?, dtype: swiftlet_dtype = SWIFTLET_FLOAT32, quantization: EngineConfig.Quantization? = nil,
-        quantizeHead: Bool = true, level: String? = nil, threads: Int = 1, blockSize: Int = 64, maxTokens: Int = 512,
-        dummySeed: UInt64? = nil
+        quantizeHead: Bool = true, kvCacheType: EngineConfig.KVCacheType = .automatic, level: String? = nil,
+        threads: Int = 1, blockSize: Int = 64, maxTokens: Int = 512, dummySeed: UInt64? = nil
     ) throws {
         let files = if let directory { try ModelFiles(directory: directory) } else { ModelLoader.demoModel }
         config = try files.config()
-        backend = try CPUBackend(level: level, threads: threads, isPinned: false, dtype: dtype)
+        backend = try CPUBackend(
+            level: level, threads: threads, isPinned: false, dtype: dtype, kvCacheType: kvCacheType)
         let positions = min(config.maximumLength, 2048)
         let source: WeightLoader<CPUBackend>.Source =
             if let dummySeed { .random(seed: dummySeed) } else { .checkpoint(try Checkpoint(files)) }

@@ -14,6 +14,7 @@ package final class CPUBackend: Backend {
     package let level: swiftlet_level
     package let threadCount: Int
     package let dtype: swiftlet_dtype
+    private let kvCacheType: EngineConfig.KVCacheType
     private let cpu: OpaquePointer
     private var pendingLoads: [(tensor: Checkpoint.Tensor, matrix: CPUMatrix, pack: swiftlet_pack)] = []
     private let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
@@ -21,10 +22,14 @@ package final class CPUBackend: Backend {
     /// - Parameter isPinned: Bind each thread to a core, if they take all cores of this process. (With fewer, two
     ///   engines would be bound to the same ones.)
     /// - Throws: `invalidConfiguration` when the level is unknown or not supported by this machine.
-    package init(level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype) throws(LLMError) {
+    package init(
+        level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype,
+        kvCacheType: EngineConfig.KVCacheType = .automatic
+    ) throws(LLMError) {
         level = try Self.level(named: name)
         threadCount = threads
         self.dtype = dtype
+        self.kvCacheType = kvCacheType
         let cores = isPinned ? Platform.cores() : []
         let places = cores.map { swiftlet_place(core: Int32($0.processor), node: Int32($0.node)) }
         guard let cpu = swiftlet_cpu_create(level, Int32(threads), places.count == threads ? places : nil) else {
@@ -155,7 +160,8 @@ package final class CPUBackend: Backend {
         blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int
     ) throws(LLMError) -> CPUCache {
         try CPUCache(
-            blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype)
+            blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype,
+            format: kvCacheType.format)
     }
 
     package func provide(_ caches: [CPUCache], blockCount: Int) {

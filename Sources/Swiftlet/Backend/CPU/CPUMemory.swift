@@ -35,8 +35,11 @@ package final class CPUMatrix {
                 .invalidModel,
                 "a weight matrix has \(columns) columns; the kernels take at most \(SWIFTLET_MAX_COLUMNS)")
         }
+        let groups = swiftlet_groups(
+            columns: Int32(SWIFTLET_INT4_GROUP), has_zeros: false, scales_are_f16: false)
         var matrix = swiftlet_matrix(
-            words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, gated: isGated)
+            words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, groups: groups,
+            gated: isGated)
         let bytes = swiftlet_matrix_bytes(&matrix)
         pages = try CPUPages(byteCount: bytes, for: "a weight matrix of \(rows) x \(columns)")
         matrix.words = pages.memory.assumingMemoryBound(to: UInt32.self)
@@ -90,13 +93,33 @@ package final class CPUCache {
     private let pages: CPUPages
 
     init(
-        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype,
+        format: swiftlet_kv_format
     ) throws(LLMError) {
-        blockBytes = swiftlet_kv_block_bytes(Int32(blockSize), Int32(keyValueHeads), Int32(headDim), dtype)
+        var layer = Self.layer(
+            blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype, format: format)
+        blockBytes = swiftlet_kv_block_bytes(&layer)
         pages = try CPUPages(byteCount: blockCount * blockBytes, for: "the KV cache of one layer")
-        value = swiftlet_kv_layer(
-            base: pages.memory.assumingMemoryBound(to: UInt32.self), block_size: Int32(blockSize),
-            kv_heads: Int32(keyValueHeads), head_dim: Int32(headDim), dtype: dtype)
+        layer.base = pages.memory.assumingMemoryBound(to: UInt32.self)
+        value = layer
+    }
+
+    /// Bytes of one block.
+    package static func blockBytes(
+        blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype, format: swiftlet_kv_format
+    ) -> Int {
+        var layer = layer(
+            blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype, format: format)
+        return swiftlet_kv_block_bytes(&layer)
+    }
+
+    /// A cache's shape, without memory.
+    private static func layer(
+        blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype, format: swiftlet_kv_format
+    ) -> swiftlet_kv_layer {
+        swiftlet_kv_layer(
+            base: nil, block_size: Int32(blockSize), kv_heads: Int32(keyValueHeads), head_dim: Int32(headDim),
+            dtype: dtype, format: format)
     }
     var memory: UnsafeMutableRawPointer { pages.memory }
     var byteCount: Int { pages.byteCount }

@@ -1,0 +1,120 @@
+// Conversations: messages become a prompt by the model's chat template, and everything else is a request like others.
+// Invariant: the template writes every special token of the prompt, so the tokenizer adds none.
+
+public import SwiftletTemplate
+
+/// How a conversation becomes a prompt.
+public struct ChatOptions: Sendable {
+    /// JSON schemas of functions that the model may call (`tools`).
+    public var tools: [TemplateValue]?
+    /// What the answer is to be based on, for templates that know documents.
+    public var documents: [TemplateValue]?
+    /// Whether the prompt ends with the beginning of an answer (`add_generation_prompt`).
+    public var addGenerationPrompt: Bool
+    /// What else the template reads, such as `enable_thinking` (`chat_template_kwargs`).
+    public var templateVariables: [String: TemplateValue]
+    /// A template to use instead of the model's own (`chat_template`).
+    public var template: ChatTemplate?
+    /// What the template takes for the time; nil is the system's clock.
+    public var now: LocalTime?
+
+    public init(
+        tools: [TemplateValue]? = nil, documents: [TemplateValue]? = nil, addGenerationPrompt: Bool = true,
+        templateVariables: [String: TemplateValue] = [:], template: ChatTemplate? = nil, now: LocalTime? = nil
+    ) {
+        self.tools = tools
+        self.documents = documents
+        self.addGenerationPrompt = addGenerationPrompt
+        self.templateVariables = templateVariables
+        self.template = template
+        self.now = now
+    }
+}
+
+extension LLM {
+    /// What chats without parameters get: ``defaultSamplingParams`` with the rest of the context to answer in, unless
+    /// the model's generation_config.json has a limit of its own.
+    public var defaultChatSamplingParams: SamplingParams {
+        var params = defaultSamplingParams
+        if params.maxTokens == SamplingParams().maxTokens { params.maxTokens = nil }
+        return params
+    }
+
+    /// Answers a conversation.
+    ///
+    ///     let reply = try await llm.chat([.system("Be brief."), .user("Why is the sky blue?")])
+    ///     print(reply.text)
+    ///
+    /// - Parameters:
+    ///   - messages: The conversation; the last one is mostly the user's.
+    ///   - params: nil takes ``defaultChatSamplingParams``. Parameters made anew have vLLM's limit of 16 tokens; set
+    ///     `maxTokens` to nil for the rest of the context.
+    ///   - options: How the conversation becomes a prompt.
+    /// - Throws: ``LLMError`` when the model has no chat template, when the template refuses the conversation, or when
+    ///   the request is refused or fails.
+    public func chat(
+        _ messages: [ChatMessage], _ params: SamplingParams? = nil, options: ChatOptions = ChatOptions()
+    ) async throws -> RequestOutput {
+        try await stream(try chatRequest(messages, params, options: options)).collect()
+    }
+
+    /// Answers several conversations in one batch; outputs in their order.
+    ///
+    /// - Throws: ``LLMError`` for the first one that is refused or fails; the others are aborted then.
+    public func chat(
+        _ conversations: [[ChatMessage]], _ params: SamplingParams? = nil, options: ChatOptions = ChatOptions()
+    ) async throws -> [RequestOutput] {
+        try await generate(conversations.map { try chatRequest($0, params, options: options) })
+    }
+
+    /// Answers a conversation and gives the text as it comes. Leaving the loop or cancelling the task aborts the
+    /// request. What is refused throws from the first `next()`.
+    public func streamChat(
+        _ messages: [ChatMessage], _ params: SamplingParams? = nil, options: ChatOptions = ChatOptions()
+    ) -> TokenStream {
+        do {
+            return stream(try chatRequest(messages, params, options: options))
+        } catch {
+            return .failed(error, prompt: .text(""))
+        }
+    }
+
+    /// The request that a conversation makes: the text as the template writes it.
+    ///
+    /// - Throws: ``LLMError`` when there is no template or it refuses the conversation.
+    public func chatRequest(
+        _ messages: [ChatMessage], _ params: SamplingParams? = nil, options: ChatOptions = ChatOptions()
+    ) throws(LLMError) -> Request {
+        let text: String
+        do throws(TemplateError) {
+            let template: ChatTemplate
+            if let given = options.template {
+                template = given
+            } else {
+                template = try chatTemplates.template(forTools: options.tools != nil)
+            }
+            text = try template.render(
+                messages: messages.map(\.templateValue), tools: options.tools, documents: options.documents,
+                addGenerationPrompt: options.addGenerationPrompt,
+                variables: chatTemplates.specialTokens.merging(options.templateVariables) { $1 }, now: options.now)
+        } catch {
+            throw LLMError(chatTemplateError: error)
+        }
+        var request = Request(.text(text), params ?? defaultChatSamplingParams)
+        request.addsSpecialTokens = false
+        request.shrinksMaxTokens = params == nil
+        return request
+    }
+}
+
+extension LLMError {
+    /// What a template's error means for a request.
+    package init(chatTemplateError error: TemplateError) {
+        switch error.code {
+        case .missingTemplate: self.init(.invalidRequest, error.message)
+        case .invalidTemplate: self.init(.invalidModel, "the chat template is not valid: \(error)")
+        case .raised: self.init(.invalidRequest, "the chat template refuses the conversation: \(error.message)")
+        default: self.init(.invalidRequest, "the chat template failed: \(error)")
+        }
+    }
+}

@@ -1,0 +1,189 @@
+// `swiftlet template`: what a chat template makes of conversations, to look at or from a file to a file.
+// No weights are loaded.
+// Invariant: every line of the input that is not blank has one line in the output, in order.
+
+package import ArgumentParser
+import Swiftlet
+import SwiftletJSON
+import SwiftletTemplate
+
+package struct TemplateCommand: AsyncParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "template",
+        abstract: "Show the prompt that a chat template makes of a conversation.",
+        discussion: """
+            Takes one message of the user, as an argument or on standard input, and prints the prompt as it is.
+
+            Batches: each line of --input is {"messages": […], "tools": […], "documents": […], \
+            "add_generation_prompt": true, "kwargs": {…}, "bos_token": "…", "eos_token": "…", "now": \
+            "2025-03-07T14:05:09"}, of which only messages must be there; the options here are the defaults. The \
+            output has {"text": "…"} or {"error": "…"} for each, in order. An error is an answer like any other and \
+            leaves the exit code 0.
+            """)
+
+    @Argument(help: "What the user says.")
+    package var text: String?
+
+    @Option(
+        name: [.long, .customShort("m")],
+        help: ArgumentHelp("Folder whose template is used (default: the built-in demo model).", valueName: "dir"))
+    package var model: String?
+
+    @Option(help: ArgumentHelp("A template's file, used instead of the model's.", valueName: "file"))
+    package var template: String?
+
+    @Option(help: ArgumentHelp("A system message in front of the text.", valueName: "text"))
+    package var system: String?
+
+    @Flag(inversion: .prefixedNo, help: "End the prompt with the beginning of an answer.")
+    package var addGenerationPrompt = true
+
+    @Option(
+        help: ArgumentHelp(
+            "Variables for the template, a JSON object such as {\"enable_thinking\": false}.", valueName: "json"))
+    package var chatTemplateKwargs: String?
+
+    @Option(
+        name: [.long, .customShort("i")],
+        help: ArgumentHelp("Conversations, one JSON object a line; - is standard input.", valueName: "in.jsonl"))
+    package var input: String?
+
+    @Option(
+        name: [.long, .customShort("o")],
+        help: ArgumentHelp("Where the results of --input go.", valueName: "out.jsonl"))
+    package var output: String?
+
+    package init() {}
+
+    package func validate() throws {
+        if (input == nil) != (output == nil) { throw ValidationError("--input and --output go together.") }
+        if input != nil, text != nil || system != nil {
+            throw ValidationError("Give a conversation or --input, not both.")
+        }
+        if chatTemplateKwargs != nil { _ = try variables() }
+    }
+
+    package mutating func run() async throws {
+        let templates = try loadTemplates()
+        if let input, let output {
+            let command = self
+            try await Interrupts().run { try await command.runBatch(from: input, to: output, templates) }
+            return
+        }
+        guard let content = try text ?? Self.textFromStandardInput() else {
+            throw ValidationError("A text is missing; give it as an argument or on standard input.")
+        }
+        var messages: [TemplateValue] = [["role": "user", "content": .string(content)]]
+        if let system { messages.insert(["role": "system", "content": .string(system)], at: 0) }
+        var request = try defaults()
+        request.messages = messages
+        do {
+            var prompt = try templates.render(request)
+            if File.standardOutput.isTerminal, !prompt.hasSuffix("\n") { prompt += "\n" }
+            try File.standardOutput.write(Array(prompt.utf8))
+        } catch let error as TemplateError {
+            throw LLMError(chatTemplateError: error)
+        }
+    }
+
+    /// nil on a terminal, where nobody wants to type a prompt unasked.
+    private static func textFromStandardInput() throws -> String? {
+        File.standardInput.isTerminal ? nil : try StandardInput.text(called: "text")
+    }
+
+    // MARK: Templates
+
+    /// The templates to use: a file's, or the model's.
+    private struct Templates: Sendable {
+        var model: ModelTemplates?
+        var file: ChatTemplate?
+
+        func render(_ request: TemplateRequest) throws(TemplateError) -> String {
+            let template: ChatTemplate
+            if let file {
+                template = file
+            } else if let model {
+                template = try model.template(forTools: request.tools != nil)
+            } else {
+                throw TemplateError(.missingTemplate, "there is no template")
+            }
+            return try template.render(
+                messages: request.messages, tools: request.tools, documents: request.documents,
+                addGenerationPrompt: request.addGenerationPrompt,
+                variables: (model?.specialTokens ?? [:]).merging(request.variables) { $1 }, now: request.now)
+        }
+    }
+
+    private func loadTemplates() throws -> Templates {
+        var templates = Templates()
+        do {
+            if let path = template {
+                let bytes = try Platform.readFile(path, limit: ChatTemplate.maximumByteCount)
+                guard let source = String(validating: bytes, as: UTF8.self) else {
+                    throw LLMError(.invalidModel, "\(path) is not UTF-8")
+                }
+                templates.file = try ChatTemplate(source)
+            }
+            // A template's file stands alone; a model named beside it gives its special tokens.
+            if model != nil || template == nil { templates.model = try modelFiles().chatTemplates() }
+            if templates.file == nil, let model = templates.model { _ = try model.template(forTools: false) }
+        } catch let error as TemplateError {
+            throw LLMError(.invalidModel, template.map { "\($0): \(error)" } ?? "\(error)")
+        }
+        return templates
+    }
+
+    private func modelFiles() throws(LLMError) -> ModelFiles {
+        guard let model else { return ModelLoader.demoModel }
+        guard Platform.kind(of: model) == .directory else {
+            throw LLMError(.inputOutput, "\(model) is not a folder")
+        }
+        return ModelFiles(tokenizerDirectory: model)
+    }
+
+    // MARK: Requests
+
+    private func variables() throws -> [String: TemplateValue] {
+        guard let chatTemplateKwargs else { return [:] }
+        guard let value = try? TemplateValue(json: Array(chatTemplateKwargs.utf8)), case .object(let members) = value
+        else { throw ValidationError("--chat-template-kwargs must be a JSON object.") }
+        return Dictionary(members.map { ($0.key, $0.value) }) { $1 }
+    }
+
+    private func defaults() throws -> TemplateRequest {
+        TemplateRequest([], addGenerationPrompt: addGenerationPrompt, variables: try variables())
+    }
+
+    private func runBatch(from input: String, to path: String, _ templates: Templates) async throws {
+        let file = input == "-" ? File.standardInput : try File(input, .read)
+        if file.isDirectory { throw LLMError(.inputOutput, "can't read \(input): it is a folder") }
+        let output = try OrderedOutput(path, input: file)
+        if let kept = output.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
+        let reader = LineReader(file)
+        let defaults = try defaults()
+        var (count, failed) = (0, 0)
+        while let entry = try await reader.next() {
+            if entry.line.isBlank { continue }
+            var json = JSONWriter()
+            do throws(TemplateError) {
+                let text = try templates.render(try TemplateRequest(entry.line, defaults: defaults))
+                json.object { json in
+                    json.key("text")
+                    json.string(text)
+                }
+            } catch {
+                failed += 1
+                json.object { json in
+                    json.key("error")
+                    // The words of raise_exception are the template's and stay as they are.
+                    json.string(error.code == .raised ? error.message : "\(error)")
+                }
+            }
+            json.newline()
+            try output.write(json.bytes, at: count)
+            count += 1
+        }
+        try output.finish(count: count)
+        if failed > 0 { Console.note("\(Format.count(failed)) of \(Format.count(count, "conversation")) failed") }
+    }
+}
