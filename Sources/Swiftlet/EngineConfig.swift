@@ -91,6 +91,8 @@ public struct EngineConfig: Sendable, Hashable {
     public var maxLogprobs: Int
     /// Take sampling defaults from the model's generation_config.json (`generation_config`). Default on.
     public var useGenerationConfig: Bool
+    /// Tokens of the KV cache that have memory behind them when the engine is ready; the others get it as they come.
+    package var providedTokens = 512
 
     public init(
         dtype: DataType = .automatic, quantization: Quantization? = nil, quantizeHead: Bool = true,

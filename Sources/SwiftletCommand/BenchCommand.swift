@@ -43,10 +43,15 @@ package struct BenchSession: Sendable {
     }
 
     /// Loads the model, runs `body` and shuts the engine down; Ctrl-C ends it with what was done so far.
+    ///
+    /// All runs find memory behind the KV cache, as in an engine that has served for a while.
     package func run<R: Sendable>(
-        _ interrupts: Interrupts, _ body: @Sendable @escaping (LLM) async throws -> R
+        _ interrupts: Interrupts, _ workload: BenchWorkload, rounds: Int, _ body: @Sendable @escaping (LLM) async throws -> R
     ) async throws -> (result: R, summary: String) {
-        let llm = try await engine.load(environment: ProcessInfo.processInfo.environment)
+        let cached = workload.cachedTokens(blockSize: engine.config.blockSize)
+        let llm = try await engine.load(
+            environment: ProcessInfo.processInfo.environment,
+            providedTokens: min(cached, Int.max / 2 / max(1, rounds)) * rounds)
         interrupts.needEnding()
         do {
             let result = try await body(llm)

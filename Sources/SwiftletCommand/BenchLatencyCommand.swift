@@ -67,7 +67,7 @@ package struct BenchLatencyCommand: AsyncParsableCommand {
             count: batchSize, inputLength: inputLength, outputLength: outputLength,
             vocabularySize: session.model.vocabularySize, seed: session.engine.seed ?? 0)
         let (warmUp, count) = (numItersWarmup, numIters)
-        let (series, summary) = try await session.run(interrupts) { llm in
+        let (series, summary) = try await session.run(interrupts, workload, rounds: warmUp + count) { llm in
             for round in 0..<warmUp {
                 _ = try await BenchMeasurement.measure(workload.requests(round: round), on: llm)
             }

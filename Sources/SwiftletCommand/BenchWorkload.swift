@@ -25,6 +25,11 @@ package struct BenchWorkload: Sendable {
     /// Tokens of the longest request, prompt and output.
     package var longest: Int { zip(prompts, outputLengths).map { $0.count + $1 }.max() ?? 0 }
 
+    /// Places in the KV cache that one round takes.
+    package func cachedTokens(blockSize: Int) -> Int {
+        zip(prompts, outputLengths).reduce(0) { $0 + ($1.0.count + $1.1 + blockSize - 1) / blockSize * blockSize }
+    }
+
     /// What nano-vLLM's bench.py does with `num_seqs = count`: in this order, all prompts, then all output lengths.
     package static func nanoVLLM(count: Int, seed: UInt64 = 0) -> BenchWorkload {
         var random = PythonRandom(seed: seed)

@@ -133,7 +133,11 @@ package struct EngineOptions: ParsableArguments {
     }
 
     /// Loads the model and says which one it is.
-    package func load(environment: [String: String]) async throws -> LLM {
+    ///
+    /// - Parameter providedTokens: Tokens of the KV cache that are to have memory at once, if not the usual ones.
+    package func load(environment: [String: String], providedTokens: Int? = nil) async throws -> LLM {
+        var config = config
+        if let providedTokens { config.providedTokens = max(config.providedTokens, providedTokens) }
         if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
         var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = logLevel(environment: environment).level

@@ -113,8 +113,9 @@ package struct ModelLoader: Sendable {
                     blockCount: blockCount, blockSize: config.blockSize, keyValueHeads: modelConfig.keyValueHeadCount,
                     headDim: modelConfig.headDimension))
         }
-        // The first prompt pays for no memory; later ones pay as they come.
-        backend.provide(caches, blockCount: min(blockCount, (511 + config.blockSize) / config.blockSize))
+        // The first prompts pay for no memory; later ones pay as they come.
+        let provided = (config.providedTokens + config.blockSize - 1) / config.blockSize
+        backend.provide(caches, blockCount: min(blockCount, provided))
         let scheduler = Scheduler(
             blocks: BlockManager(
                 blockCount: blockCount, blockSize: config.blockSize, isPrefixCacheEnabled: config.enablePrefixCaching),
