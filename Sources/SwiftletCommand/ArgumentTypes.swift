@@ -5,6 +5,7 @@ public import ArgumentParser
 package import Logging
 public import Swiftlet
 import SwiftletJSON
+package import SwiftletTemplate
 package import SwiftletTokenizer
 
 extension EngineConfig.DataType: ExpressibleByArgument {}
@@ -62,6 +63,16 @@ package struct LogitBias: ExpressibleByArgument, Sendable, Hashable {
             biases[id] = Float(bias)
         }
         self.biases = biases
+    }
+}
+
+/// `{"enable_thinking": false}`: variables for a chat template.
+package struct TemplateVariables: ExpressibleByArgument, Sendable, Hashable {
+    package var values: [String: TemplateValue]
+
+    package init?(argument: String) {
+        guard case .object(let members) = try? TemplateValue(json: Array(argument.utf8)) else { return nil }
+        values = Dictionary(members.map { ($0.key, $0.value) }) { $1 }
     }
 }
 

@@ -6,12 +6,6 @@ package import Swiftlet
 import SwiftletJSON
 import SwiftletTokenizer
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// A line of `--input`: `{"id": …, "prompt": … or "prompt_token_ids": …, "sampling_params": …}`.
 package struct BatchRequest: Sendable, Hashable {
     package var id: String
@@ -52,7 +46,7 @@ package struct BatchRequest: Sendable, Hashable {
                 throw Self.invalid("key \"\(key)\" is not known; known are \(Self.keys.joined(separator: ", "))")
             }
             guard let value = root["id"] else { throw Self.invalid("\"id\" is missing") }
-            guard let id else { throw Self.invalid("\"id\" is \(Self.describe(value)); it must be a string") }
+            guard let id else { throw Self.invalid("\"id\" is \(value.description); it must be a string") }
             let (params, namesMaxTokens) = try Self.params(root["sampling_params"], defaults)
             self.id = id
             self.request = Request(try Self.prompt(root), params)
@@ -70,7 +64,7 @@ package struct BatchRequest: Sendable, Hashable {
         case (_?, _?): throw invalid("\"prompt\" and \"prompt_token_ids\" are both given; one is needed")
         case (let text?, nil):
             guard let text = text.string else {
-                throw invalid("\"prompt\" is \(describe(text)); it must be a string")
+                throw invalid("\"prompt\" is \(text.description); it must be a string")
             }
             return .text(text)
         case (nil, let list?):
@@ -81,28 +75,17 @@ package struct BatchRequest: Sendable, Hashable {
     /// A list of token ids; `key` names it in messages.
     static func ids(_ list: JSONValue, of key: String) throws(LLMError) -> [TokenID] {
         guard list.kind == .array else {
-            throw invalid("\"\(key)\" is \(describe(list)); it must be a list of token ids")
+            throw invalid("\"\(key)\" is \(list.description); it must be a list of token ids")
         }
         var ids: [TokenID] = []
         ids.reserveCapacity(list.count)
         for (position, element) in list.elements.enumerated() {
             guard let value = element.int, let id = TokenID(exactly: value) else {
-                throw invalid("\"\(key)\"[\(position)] is \(describe(element)); it must be a token id")
+                throw invalid("\"\(key)\"[\(position)] is \(element.description); it must be a token id")
             }
             ids.append(id)
         }
         return ids
-    }
-
-    static func describe(_ value: JSONValue) -> String {
-        switch value.kind {
-        case .null: "null"
-        case .bool: value.bool == true ? "true" : "false"
-        case .number: String(decoding: value.bytes.prefix(32), as: UTF8.self)
-        case .string: "a string"
-        case .array: "a list"
-        case .object: "an object"
-        }
     }
 
     private static func params(
@@ -110,65 +93,12 @@ package struct BatchRequest: Sendable, Hashable {
     ) throws(LLMError) -> (SamplingParams, namesMaxTokens: Bool) {
         guard let value, !value.isNull else { return (defaults, false) }
         guard value.kind == .object else {
-            throw invalid("\"sampling_params\" is \(describe(value)); it must be an object")
+            throw invalid("\"sampling_params\" is \(value.description); it must be an object")
         }
-        let decoder = JSONDecoder()
-        decoder.userInfo[.samplingDefaults] = defaults
         do {
-            return (try decoder.decode(SamplingParams.self, from: Data(value.bytes)), value["max_tokens"] != nil)
-        } catch let error as LLMError {
-            throw error
-        } catch let error as DecodingError {
-            throw invalid("\"sampling_params\": " + message(error, value))
+            return (try SamplingParams(value, over: defaults), value["max_tokens"] != nil)
         } catch {
-            throw invalid("\"sampling_params\": \(error)")
-        }
-    }
-
-    /// A decoding error as a sentence that names the field.
-    private static func message(_ error: DecodingError, _ params: JSONValue) -> String {
-        func field(_ context: DecodingError.Context) -> String {
-            var path = ""
-            for key in context.codingPath {
-                if let index = key.intValue {
-                    path += "[\(index)]"
-                } else {
-                    path += (path.isEmpty ? "" : ".") + key.stringValue
-                }
-            }
-            return path.isEmpty ? "the value" : path
-        }
-        switch error {
-        case .typeMismatch(let type, let context), .valueNotFound(let type, let context):
-            return "\(field(context)) must be \(describe(type))"
-        case .keyNotFound(let key, _): return "\(key.stringValue) is missing"
-        case .dataCorrupted: break
-        @unknown default: break
-        }
-        // A number out of range comes without its key: look for the member that fails alone.
-        for (key, value) in params.members {
-            var json = JSONWriter()
-            json.object { json in
-                json.key(key)
-                json.raw(value.bytes)
-            }
-            if (try? JSONDecoder().decode(SamplingParams.self, from: Data(json.bytes))) == nil {
-                return "\(key) can't be \(describe(value))"
-            }
-        }
-        return "a value can't be read"
-    }
-
-    private static func describe(_ type: any Any.Type) -> String {
-        switch type {
-        case is String.Type: "a string"
-        case is Bool.Type: "true or false"
-        case is Int.Type, is TokenID.Type: "an integer"
-        case is UInt64.Type: "an integer of 0 or more"
-        case is Float.Type, is Double.Type: "a number"
-        case is [TokenID].Type, is [String].Type, is [Any].Type: "a list"
-        case is [String: Float].Type, is [String: Any].Type: "an object"
-        default: "a \(type)"
+            throw invalid("\"sampling_params\": " + error.message)
         }
     }
 }

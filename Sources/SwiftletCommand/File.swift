@@ -1,5 +1,5 @@
 // File: an open file and the few system calls that the command makes on it.
-// The only file of the command that calls the C library, apart from Interrupts.
+// With Interrupts and Terminal, the only file of the command that calls the C library.
 // Invariant: a failed call becomes an LLMError that names the file; nothing is retried but EINTR.
 
 package import Swiftlet
@@ -138,6 +138,23 @@ package final class File: Sendable {
     }
 
     package static func remove(_ path: String) { _ = unlink(path) }
+
+    /// Makes `contents` a file's, through a file beside it that is on the disk before it takes the name.
+    package static func replace(_ path: String, with contents: [UInt8]) throws(LLMError) {
+        let new = "\(path).new-\(processIdentifier)"
+        remove(new)
+        do {
+            let file = try File(new, .createNew)
+            try file.write(contents)
+            try file.synchronize()
+            try rename(new, to: path)
+        } catch {
+            remove(new)
+            throw error
+        }
+        // The file is in place; that the folder can't be synchronised (some file systems refuse) takes nothing away.
+        try? File(directory(of: path), .read).synchronize()
+    }
 
     /// The folder that holds `path`.
     package static func directory(of path: String) -> String {

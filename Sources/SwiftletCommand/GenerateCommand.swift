@@ -3,7 +3,7 @@
 // Invariant: exit code 0 only when every request succeeded.
 
 package import ArgumentParser
-import Swiftlet
+package import Swiftlet
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -41,6 +41,9 @@ package struct GenerateCommand: AsyncParsableCommand {
     @OptionGroup(title: "Sampling options")
     package var sampling: SamplingOptions
 
+    @OptionGroup(title: "Completion options")
+    package var completion: CompletionOptions
+
     @OptionGroup(title: "Engine options")
     package var engine: EngineOptions
 
@@ -68,6 +71,11 @@ package struct GenerateCommand: AsyncParsableCommand {
         }
     }
 
+    /// The options over a model's defaults.
+    package func params(over defaults: SamplingParams) -> SamplingParams {
+        completion.apply(to: sampling.params(over: defaults, seed: engine.seed, maxTokens: 256))
+    }
+
     private func load() async throws -> LLM {
         try await engine.load(environment: ProcessInfo.processInfo.environment)
     }
@@ -79,7 +87,7 @@ package struct GenerateCommand: AsyncParsableCommand {
         let llm = try await load()
         interrupts.needEnding()
         let run = PromptRun(
-            llm: llm, prompts: prompts, params: sampling.params(over: llm.defaultSamplingParams, seed: engine.seed),
+            llm: llm, prompts: prompts, params: params(over: llm.defaultSamplingParams),
             shrinksMaxTokens: sampling.maxTokens == nil, to: .standardOutput)
         let succeeded: Bool
         do {
@@ -139,7 +147,7 @@ package struct GenerateCommand: AsyncParsableCommand {
         let config = engine.config
         return BatchRun(
             reader: reader, output: output,
-            defaults: sampling.params(over: llm.defaultSamplingParams, seed: engine.seed),
+            defaults: params(over: llm.defaultSamplingParams),
             // Enough to keep the engine's batch full, and never more than it lets wait.
             window: min(4 * config.maxSequences, config.maxQueuedRequests ?? .max)
         ) { line in

@@ -1,5 +1,6 @@
 // Interrupts: what Ctrl-C does. The first one cancels the work, which ends cleanly; the second one kills.
 // While nothing has been started that needs an ending (a model is loading), the first one ends the process too.
+// Somebody may be asked before: a chat takes Ctrl-C as the end of an answer.
 // Invariant: after `run` returned, Ctrl-C is the system's again.
 
 package import ArgumentParser
@@ -22,6 +23,7 @@ package final class Interrupts: Sendable {
         var count = 0
         var needsEnding = false
         var cancel: (@Sendable () -> Void)?
+        var handler: (@Sendable () -> Bool)?
     }
     private let state = Mutex(State())
 
@@ -46,7 +48,11 @@ package final class Interrupts: Sendable {
         try await task.value
     }
 
+    /// Has `handler` asked first from here on: where it says true, Ctrl-C is dealt with.
+    package func offer(_ handler: @escaping @Sendable () -> Bool) { state.withLock { $0.handler = handler } }
+
     private func interrupt() {
+        if let handler = state.withLock({ $0.handler }), handler() { return }
         let (count, needsEnding, cancel) = state.withLock { state in
             state.count += 1
             return (state.count, state.needsEnding, state.cancel)

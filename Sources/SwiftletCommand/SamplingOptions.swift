@@ -40,7 +40,7 @@ package struct SamplingOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Most tokens to generate (default: 256, or what the context has left).", valueName: "tokens"))
+            "Most tokens to generate (default: 256, in a chat as many as the context has left).", valueName: "tokens"))
     package var maxTokens: Int?
 
     @Option(help: ArgumentHelp("No end before this many tokens.", valueName: "tokens"))
@@ -66,6 +66,51 @@ package struct SamplingOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Only these tokens may be chosen; separated by commas.", valueName: "ids"))
     package var allowedTokenIds: TokenIDList?
 
+    @Flag(inversion: .prefixedNo, help: "Leave special tokens out of the text.")
+    package var skipSpecialTokens = true
+
+    package init() {}
+
+    package func validate() throws {
+        do {
+            // The vocabulary is not known yet: the engine checks token ids against it.
+            try params(over: SamplingParams(), seed: nil, maxTokens: nil).validate(
+                vocabularySize: .max, maxLogprobs: 1024)
+        } catch {
+            throw ValidationError(error.message)
+        }
+    }
+
+    /// These options over a model's defaults.
+    ///
+    /// - Parameter defaultMaxTokens: Where `--max-tokens` is not given; nil is what the context has left.
+    package func params(
+        over defaults: SamplingParams, seed: UInt64?, maxTokens defaultMaxTokens: Int?
+    ) -> SamplingParams {
+        var params = defaults
+        params.temperature = temperature ?? params.temperature
+        if let topK { params.topK = topK == 0 || topK == -1 ? nil : topK }
+        params.topP = topP ?? params.topP
+        params.minP = minP ?? params.minP
+        params.presencePenalty = presencePenalty ?? params.presencePenalty
+        params.frequencyPenalty = frequencyPenalty ?? params.frequencyPenalty
+        params.repetitionPenalty = repetitionPenalty ?? params.repetitionPenalty
+        params.seed = seed ?? params.seed
+        params.maxTokens = maxTokens ?? defaultMaxTokens.map { max($0, minTokens ?? 0) }
+        params.minTokens = minTokens ?? params.minTokens
+        if !stop.isEmpty { params.stop = stop }
+        if includeStopStrInOutput { params.includeStopStringInOutput = true }
+        if let stopTokenIds { params.stopTokenIDs = stopTokenIds.ids }
+        if ignoreEos { params.ignoreEOS = true }
+        if let logitBias { params.logitBias = logitBias.biases }
+        if let allowedTokenIds { params.allowedTokenIDs = allowedTokenIds.ids }
+        if !skipSpecialTokens { params.skipSpecialTokens = false }
+        return params
+    }
+}
+
+/// What `generate` can report of a prompt besides one continuation.
+package struct CompletionOptions: ParsableArguments {
     @Option(
         name: [.customShort("n"), .customLong("n")],
         help: ArgumentHelp("Completions of each prompt (default: 1).", valueName: "count"))
@@ -77,43 +122,22 @@ package struct SamplingOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The same for the prompt's tokens.", valueName: "count"))
     package var promptLogprobs: Int?
 
-    @Flag(inversion: .prefixedNo, help: "Leave special tokens out of the text.")
-    package var skipSpecialTokens = true
-
     package init() {}
 
     package func validate() throws {
         do {
-            // The vocabulary is not known yet: the engine checks token ids against it.
-            try params(over: SamplingParams(), seed: nil).validate(vocabularySize: .max, maxLogprobs: 1024)
+            try apply(to: SamplingParams()).validate(vocabularySize: .max, maxLogprobs: 1024)
         } catch {
             throw ValidationError(error.message)
         }
     }
 
-    /// These options over a model's defaults.
-    package func params(over defaults: SamplingParams, seed: UInt64?) -> SamplingParams {
-        var params = defaults
-        params.temperature = temperature ?? params.temperature
-        if let topK { params.topK = topK == 0 || topK == -1 ? nil : topK }
-        params.topP = topP ?? params.topP
-        params.minP = minP ?? params.minP
-        params.presencePenalty = presencePenalty ?? params.presencePenalty
-        params.frequencyPenalty = frequencyPenalty ?? params.frequencyPenalty
-        params.repetitionPenalty = repetitionPenalty ?? params.repetitionPenalty
-        params.seed = seed ?? params.seed
-        params.maxTokens = maxTokens ?? max(256, minTokens ?? 0)
-        params.minTokens = minTokens ?? params.minTokens
-        if !stop.isEmpty { params.stop = stop }
-        if includeStopStrInOutput { params.includeStopStringInOutput = true }
-        if let stopTokenIds { params.stopTokenIDs = stopTokenIds.ids }
-        if ignoreEos { params.ignoreEOS = true }
-        if let logitBias { params.logitBias = logitBias.biases }
-        if let allowedTokenIds { params.allowedTokenIDs = allowedTokenIds.ids }
+    /// These options over other parameters.
+    package func apply(to params: SamplingParams) -> SamplingParams {
+        var params = params
         params.n = choiceCount ?? params.n
         params.logprobs = logprobs ?? params.logprobs
         params.promptLogprobs = promptLogprobs ?? params.promptLogprobs
-        if !skipSpecialTokens { params.skipSpecialTokens = false }
         return params
     }
 }

@@ -11,7 +11,8 @@ package struct SwiftletCommand: AsyncParsableCommand {
         abstract: "An LLM inference engine that is small enough to read in an hour.",
         version: "0.1.0",
         subcommands: [
-            GenerateCommand.self, TokenizeCommand.self, TemplateCommand.self, BenchCommand.self, InfoCommand.self,
+            GenerateCommand.self, ChatCommand.self, TokenizeCommand.self, TemplateCommand.self, BenchCommand.self,
+            InfoCommand.self,
         ])
 
     package init() {}

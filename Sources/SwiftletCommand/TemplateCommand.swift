@@ -41,7 +41,7 @@ package struct TemplateCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Variables for the template, a JSON object such as {\"enable_thinking\": false}.", valueName: "json"))
-    package var chatTemplateKwargs: String?
+    package var chatTemplateKwargs: TemplateVariables?
 
     @Option(
         name: [.long, .customShort("i")],
@@ -60,7 +60,6 @@ package struct TemplateCommand: AsyncParsableCommand {
         if input != nil, text != nil || system != nil {
             throw ValidationError("Give a conversation or --input, not both.")
         }
-        if chatTemplateKwargs != nil { _ = try variables() }
     }
 
     package mutating func run() async throws {
@@ -75,7 +74,7 @@ package struct TemplateCommand: AsyncParsableCommand {
         }
         var messages: [TemplateValue] = [["role": "user", "content": .string(content)]]
         if let system { messages.insert(["role": "system", "content": .string(system)], at: 0) }
-        var request = try defaults()
+        var request = defaults()
         request.messages = messages
         do {
             var prompt = try templates.render(request)
@@ -117,18 +116,12 @@ package struct TemplateCommand: AsyncParsableCommand {
     private func loadTemplates() throws -> Templates {
         var templates = Templates()
         do {
-            if let path = template {
-                let bytes = try Platform.readFile(path, limit: ChatTemplate.maximumByteCount)
-                guard let source = String(validating: bytes, as: UTF8.self) else {
-                    throw LLMError(.invalidModel, "\(path) is not UTF-8")
-                }
-                templates.file = try ChatTemplate(source)
-            }
+            if let template { templates.file = try ChatTemplate(file: template) }
             // A template's file stands alone; a model named beside it gives its special tokens.
             if model != nil || template == nil { templates.model = try modelFiles().chatTemplates() }
             if templates.file == nil, let model = templates.model { _ = try model.template(forTools: false) }
         } catch let error as TemplateError {
-            throw LLMError(.invalidModel, template.map { "\($0): \(error)" } ?? "\(error)")
+            throw LLMError(.invalidModel, "\(error)")
         }
         return templates
     }
@@ -143,15 +136,8 @@ package struct TemplateCommand: AsyncParsableCommand {
 
     // MARK: Requests
 
-    private func variables() throws -> [String: TemplateValue] {
-        guard let chatTemplateKwargs else { return [:] }
-        guard let value = try? TemplateValue(json: Array(chatTemplateKwargs.utf8)), case .object(let members) = value
-        else { throw ValidationError("--chat-template-kwargs must be a JSON object.") }
-        return Dictionary(members.map { ($0.key, $0.value) }) { $1 }
-    }
-
-    private func defaults() throws -> TemplateRequest {
-        TemplateRequest([], addGenerationPrompt: addGenerationPrompt, variables: try variables())
+    private func defaults() -> TemplateRequest {
+        TemplateRequest([], addGenerationPrompt: addGenerationPrompt, variables: chatTemplateKwargs?.values ?? [:])
     }
 
     private func runBatch(from input: String, to path: String, _ templates: Templates) async throws {
@@ -160,7 +146,7 @@ package struct TemplateCommand: AsyncParsableCommand {
         let output = try OrderedOutput(path, input: file)
         if let kept = output.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
         let reader = LineReader(file)
-        let defaults = try defaults()
+        let defaults = defaults()
         var (count, failed) = (0, 0)
         while let entry = try await reader.next() {
             if entry.line.isBlank { continue }

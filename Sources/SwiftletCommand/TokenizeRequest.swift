@@ -52,7 +52,7 @@ package enum TokenizeRequest: Sendable, Hashable {
         case (let value?, nil):
             try checkKeys(of: root, ["text", "add_special_tokens"])
             guard let text = value.string else {
-                throw invalid("\"text\" is \(BatchRequest.describe(value)); it must be a string")
+                throw invalid("\"text\" is \(value.description); it must be a string")
             }
             return .encode(text, addSpecialTokens: try flag(root, "add_special_tokens") ?? defaults.addSpecialTokens)
         case (nil, let list?):
@@ -72,7 +72,7 @@ package enum TokenizeRequest: Sendable, Hashable {
     private static func flag(_ root: JSONValue, _ key: String) throws(LLMError) -> Bool? {
         guard let value = root[key], !value.isNull else { return nil }
         guard let flag = value.bool else {
-            throw LLMError(.invalidRequest, "\"\(key)\" is \(BatchRequest.describe(value)); it must be true or false")
+            throw LLMError(.invalidRequest, "\"\(key)\" is \(value.description); it must be true or false")
         }
         return flag
     }

@@ -7,9 +7,9 @@ import Testing
 @Suite("Help texts")
 struct HelpTests {
     static let commands = [
-        "swiftlet", "swiftlet generate", "swiftlet tokenize", "swiftlet template", "swiftlet info", "swiftlet bench",
-        "swiftlet bench throughput",
-        "swiftlet bench latency", "swiftlet bench roofline", "swiftlet bench ablation", "swiftlet bench tokenizer",
+        "swiftlet", "swiftlet generate", "swiftlet chat", "swiftlet tokenize", "swiftlet template", "swiftlet info",
+        "swiftlet bench", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
+        "swiftlet bench ablation", "swiftlet bench tokenizer",
     ]
 
     @Test("The help is the snapshot", arguments: commands)

@@ -19,7 +19,7 @@ struct OptionsTests {
         let defaults = SamplingParams(temperature: 0.6, topK: 20, topP: 0.9, maxTokens: 16, skipSpecialTokens: false)
         var expected = defaults
         expected.maxTokens = 256
-        #expect(command.sampling.params(over: defaults, seed: nil) == expected)
+        #expect(command.params(over: defaults) == expected)
         #expect(command.prompts == ["hello"])
     }
 
@@ -58,13 +58,13 @@ struct OptionsTests {
             --prompt-logprobs 0 --no-skip-special-tokens --seed 5 x
             """)
         #expect(
-            command.sampling.params(over: SamplingParams(), seed: command.engine.seed)
+            command.params(over: SamplingParams())
                 == SamplingParams(
                     n: 2, temperature: 0.5, topK: 4, topP: 0.9, minP: 0.1, presencePenalty: -1, frequencyPenalty: -0.5,
                     repetitionPenalty: 1.2, seed: 5, maxTokens: 9, minTokens: 2, stop: ["a", "-b"],
                     includeStopStringInOutput: true, stopTokenIDs: [1, 2], ignoreEOS: true, logitBias: [5: -2.5],
                     allowedTokenIDs: [3, 4], logprobs: 1, promptLogprobs: 0, skipSpecialTokens: false))
-        let all = try parse("--top-k -1 x").sampling.params(over: SamplingParams(topK: 20), seed: nil)
+        let all = try parse("--top-k -1 x").params(over: SamplingParams(topK: 20))
         #expect(all.topK == nil)
     }
 
