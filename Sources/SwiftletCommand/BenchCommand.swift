@@ -46,7 +46,8 @@ package struct BenchSession: Sendable {
     ///
     /// All runs find memory behind the KV cache, as in an engine that has served for a while.
     package func run<R: Sendable>(
-        _ interrupts: Interrupts, _ workload: BenchWorkload, rounds: Int, _ body: @Sendable @escaping (LLM) async throws -> R
+        _ interrupts: Interrupts, _ workload: BenchWorkload, rounds: Int,
+        _ body: @Sendable @escaping (LLM) async throws -> R
     ) async throws -> (result: R, summary: String) {
         let cached = workload.cachedTokens(blockSize: engine.config.blockSize)
         let llm = try await engine.load(
