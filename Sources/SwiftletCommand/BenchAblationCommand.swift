@@ -106,7 +106,7 @@ package struct BenchAblationCommand: AsyncParsableCommand {
         _ workload: BenchWorkload, _ session: BenchSession, _ interrupts: Interrupts
     ) async throws -> [BenchMeasurement] {
         let repeats = repeats
-        return try await session.run(interrupts, workload, rounds: repeats + 1) { llm in
+        return try await session.run(interrupts, workload, rounds: repeats) { llm in
             _ = try await BenchMeasurement.measure(workload.warmUp(rounds: repeats), on: llm)
             var runs: [BenchMeasurement] = []
             for round in 0..<repeats {

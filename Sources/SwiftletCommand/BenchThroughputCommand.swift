@@ -79,7 +79,7 @@ package struct BenchThroughputCommand: AsyncParsableCommand {
         }
         let workload = try workload(session)
         let (repeats, prepared) = (repeats, session)
-        let (series, summary) = try await session.run(interrupts, workload, rounds: repeats + 1) { llm in
+        let (series, summary) = try await session.run(interrupts, workload, rounds: repeats) { llm in
             _ = try await BenchMeasurement.measure(workload.warmUp(rounds: repeats), on: llm)
             var done = 0
             return try await BenchMeasurement.series(workload, rounds: 0..<repeats, on: llm, prepared.engine) { run in
