@@ -23,10 +23,7 @@ struct Int4Tests {
         "int4 keeps the logits of other models", .enabled(if: Shared.isHere, Comment(rawValue: Shared.missing)),
         arguments: GoldenModelTests.trained + GoldenModelTests.families, dtypes)
     func goldenModels(name: String, dtype: UInt32) throws {
-        let texts = try GoldenModelTests.cases(name).map { testCase -> [Int32] in
-            guard let prompt = testCase["input_ids"] else { return testCase["prompt_ids"]!.ids }
-            return prompt.ids + testCase["output_ids"]!.ids
-        }
+        let texts = try QuantizationTests.goldenTexts(name)
         let model = try ModelHarness(Shared.model(name), dtype: swiftlet_dtype(rawValue: dtype), quantization: .int4)
         let found = QuantizationTests.measure(texts, try ModelHarness(Shared.model(name)), model)
         // Random weights of a hidden size of 32 or 64 average out less than trained ones.
