@@ -8,6 +8,11 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
+/// A product that is linked with the trait Server only.
+func server(_ product: String, _ package: String) -> Target.Dependency {
+    .product(name: product, package: package, condition: .when(traits: ["Server"]))
+}
+
 let package = Package(
     name: "swiftlet",
     platforms: [.macOS(.v15)],
@@ -15,12 +20,28 @@ let package = Package(
         .library(name: "Swiftlet", targets: ["Swiftlet"]),
         .library(name: "SwiftletTokenizer", targets: ["SwiftletTokenizer"]),
         .library(name: "SwiftletTemplate", targets: ["SwiftletTemplate"]),
+        .library(name: "SwiftletHub", targets: ["SwiftletHub"]),
+        .library(name: "SwiftletServer", targets: ["SwiftletServer"]),
         .executable(name: "swiftlet", targets: ["SwiftletCommand"]),
+    ],
+    traits: [
+        .trait(
+            name: "Server",
+            description: "The OpenAI-compatible server, downloads from the hub, and their dependencies (NIO)."),
+        .default(enabledTraits: ["Server"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        // The rest is reached with the trait Server only.
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // JSON reader shared by tokenizer.json, configs, safetensors headers and JSONL.
@@ -42,10 +63,39 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
+        // Downloads of model folders. Empty without the trait Server.
+        .target(
+            name: "SwiftletHub",
+            dependencies: [
+                "Swiftlet", "SwiftletJSON",
+                server("AsyncHTTPClient", "async-http-client"),
+                server("Crypto", "swift-crypto"),
+                server("NIOCore", "swift-nio"),
+                server("NIOHTTP1", "swift-nio"),
+                server("NIOSSL", "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
+        // The OpenAI-compatible server. Empty without the trait Server.
+        .target(
+            name: "SwiftletServer",
+            dependencies: [
+                "Swiftlet", "SwiftletJSON", "SwiftletTemplate",
+                server("Hummingbird", "hummingbird"),
+                server("HummingbirdTLS", "hummingbird"),
+                server("HTTPTypes", "swift-http-types"),
+                server("NIOCore", "swift-nio"),
+                server("NIOSSL", "swift-nio-ssl"),
+                server("ServiceLifecycle", "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "SwiftletCommand",
             dependencies: [
-                "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "SwiftletTemplate",
+                "Swiftlet", "SwiftletHub", "SwiftletJSON", "SwiftletServer", "SwiftletTokenizer", "SwiftletTemplate",
+                server("AsyncHTTPClient", "async-http-client"),
+                server("ServiceLifecycle", "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -68,6 +118,23 @@ let package = Package(
             dependencies: [
                 "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletTestSupport",
                 "SwiftletTestSupport",
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletHubTests",
+            dependencies: [
+                "SwiftletHub", "Swiftlet", "SwiftletJSON", "SwiftletTestSupport",
+                server("Hummingbird", "hummingbird"),
+                server("NIOCore", "swift-nio"),
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletServerTests",
+            dependencies: [
+                "SwiftletServer", "Swiftlet", "SwiftletJSON", "SwiftletTestSupport",
+                server("AsyncHTTPClient", "async-http-client"),
+                server("Hummingbird", "hummingbird"),
+                server("NIOCore", "swift-nio"),
             ],
             swiftSettings: swiftSettings),
         .testTarget(

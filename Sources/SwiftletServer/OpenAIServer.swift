@@ -1,0 +1,4 @@
+#if Server
+import Hummingbird
+import HummingbirdTLS
+#endif
