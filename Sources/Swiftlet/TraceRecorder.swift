@@ -12,7 +12,7 @@ package import Logging
 /// What a record is about: a span of time, or the value of a counter from then on.
 package enum TraceEvent: UInt8, CaseIterable {
     case schedule, forwardAndSample, deliver
-    case embed, rmsNorm, linear, linearAdd, linearSiLU, ropeAndStore, attention, sample
+    case embed, rmsNorm, linear, linearAdd, linearSiLU, mixtureOfExperts, ropeAndStore, attention, sample
     case batchTokens, running, waiting, blocksUsed, prefixCacheHits, preemptions
 
     static let firstCounter = batchTokens
@@ -27,6 +27,7 @@ package enum TraceEvent: UInt8, CaseIterable {
         case .linear: "linear"
         case .linearAdd: "linear + add"
         case .linearSiLU: "linear + SiLU"
+        case .mixtureOfExperts: "mixture of experts"
         case .ropeAndStore: "ropeAndStore"
         case .attention: "attention"
         case .sample: "sample"

@@ -209,11 +209,12 @@ import Testing
         #expect(llama.headDimension == 8 && llama.maximumLength == 2048)
         #expect(try open("mistral-sliding").config().slidingWindows == [24, 24, 24])
         #expect(try open("stories260K").config().hasTiedHead && open("babyllama-105").config().vocabularySize == 105)
-        for name in ["gemma3", "qwen3-moe"] {
-            let files = try open(name)
-            #expect(LoaderFixtures.code { _ = try files.config() } == .unsupportedModel)
-            _ = try Checkpoint(files)
-        }
+        let mixture = try open("qwen3-moe").config().experts
+        #expect(mixture?.layers == [true, true, true] && mixture?.count == 8 && mixture?.perToken == 2)
+        #expect(mixture?.intermediateSize == 48 && mixture?.renormalizes == true)
+        let files = try open("gemma3")
+        #expect(LoaderFixtures.code { _ = try files.config() } == .unsupportedModel)
+        _ = try Checkpoint(files)
     }
 
     @Test(.enabled(if: LoaderFixtures.goldenModels != nil, "golden data is not on this machine"))

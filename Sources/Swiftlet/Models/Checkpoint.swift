@@ -27,6 +27,17 @@ package final class Checkpoint {
 
         package var elementCount: Int { shape.reduce(1, *) }
 
+        /// Some of its rows, all dimensions but the last one counted as one: [rows, columns].
+        package func rows(_ range: Range<Int>, columns: Int) -> Tensor {
+            precondition(shape.last == columns && range.lowerBound >= 0 && range.upperBound * columns <= elementCount)
+            var part = description
+            let rowBytes = columns * type.bitCount / 8
+            let start = description.byteRange.lowerBound
+            part.shape = [range.count, columns]
+            part.byteRange = start + range.lowerBound * rowBytes..<start + range.upperBound * rowBytes
+            return Tensor(name: name, file: file, description: part)
+        }
+
         /// Lends the bytes, row-major, possibly at an odd address; the pointer must not leave `body`.
         package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
             try file.withBytes(of: description, body)

@@ -1,5 +1,6 @@
 // DecoderModel: the forward pass of a Llama-like decoder, one straight line of fused operations, for any mix of rows.
-// Owned by the ModelRunner. What differs between families is data: a nil bias, a nil norm, a window.
+// Owned by the ModelRunner. What differs between families is data: a nil bias, a nil norm, a window, experts in
+// place of an MLP.
 //
 // Invariant: T rows go in, T rows come out, and no row looks at another one except through the KV cache.
 
@@ -13,11 +14,20 @@ package final class DecoderModel<B: Backend> {
         var output: B.Matrix  // [hidden, q headDim]
         var outputBias: B.Vector?
         var postAttentionNorm: B.Vector  // [hidden]
+        var feedForward: FeedForward
+        var window: Int?
+    }
+
+    package enum FeedForward {
+        case dense(MLP)
+        case mixture(router: B.Matrix, experts: B.Experts)  // [experts, hidden]
+    }
+
+    package struct MLP {
         var gateUp: B.Matrix  // [2 intermediate, hidden], gated
         var gateUpBias: B.Vector?
         var down: B.Matrix  // [hidden, intermediate]
         var downBias: B.Vector?
-        var window: Int?
     }
 
     package struct Weights {
@@ -26,6 +36,12 @@ package final class DecoderModel<B: Backend> {
         var finalNorm: B.Vector  // [hidden]
         var head: B.Matrix  // [vocabulary, hidden]; the embedding itself when tied
         var rope: B.Vector  // [positions, rotaryDim]
+
+        /// Of any layer that has them: they are alike.
+        var experts: B.Experts? {
+            for case .mixture(_, let experts) in layers.lazy.map(\.feedForward) { return experts }
+            return nil
+        }
     }
 
     /// Activations of one step. T is the step's token count.
@@ -36,6 +52,8 @@ package final class DecoderModel<B: Backend> {
         let queries: B.Buffer  // [T, q headDim]
         let attended: B.Buffer  // [T, q headDim]
         let activated: B.Buffer  // [T, intermediate]
+        let routerLogits: B.Buffer  // [T, experts], float32
+        let experts: B.Buffer  // the backend's own
         let logitInput: B.Buffer  // [slice, hidden]
         let logits: B.Buffer  // [slice, vocabulary], float32
     }
@@ -64,6 +82,8 @@ package final class DecoderModel<B: Backend> {
             queries: try backend.makeBuffer(rows: maxTokens, columns: queryWidth, type: .compute),
             attended: try backend.makeBuffer(rows: maxTokens, columns: queryWidth, type: .compute),
             activated: try backend.makeBuffer(rows: maxTokens, columns: config.intermediateSize, type: .compute),
+            routerLogits: try backend.makeBuffer(rows: maxTokens, columns: config.experts?.count ?? 0, type: .float),
+            experts: try backend.makeWorkspace(of: weights.experts, maxTokens: maxTokens),
             logitInput: try backend.makeBuffer(rows: maxLogitRows, columns: config.hiddenSize, type: .compute),
             logits: try backend.makeBuffer(rows: maxLogitRows, columns: config.vocabularySize, type: .float))
     }
@@ -85,9 +105,16 @@ package final class DecoderModel<B: Backend> {
                 window: layer.window, into: w.attended)
             b.linear(w.attended, rows: rows, layer.output, bias: layer.outputBias, epilogue: .add, into: w.x)
             b.rmsNorm(w.x, rows: rows, weight: layer.postAttentionNorm, epsilon: epsilon, into: w.hidden)
-            b.linear(
-                w.hidden, rows: rows, layer.gateUp, bias: layer.gateUpBias, epilogue: .gatedSiLU, into: w.activated)
-            b.linear(w.activated, rows: rows, layer.down, bias: layer.downBias, epilogue: .add, into: w.x)
+            switch layer.feedForward {
+            case .dense(let mlp):
+                b.linear(
+                    w.hidden, rows: rows, mlp.gateUp, bias: mlp.gateUpBias, epilogue: .gatedSiLU, into: w.activated)
+                b.linear(w.activated, rows: rows, mlp.down, bias: mlp.downBias, epilogue: .add, into: w.x)
+            case .mixture(let router, let experts):
+                b.linear(w.hidden, rows: rows, router, bias: nil, epilogue: .store, into: w.routerLogits)
+                b.mixtureOfExperts(
+                    w.hidden, rows: rows, logits: w.routerLogits, experts, workspace: w.experts, into: w.x)
+            }
         }
     }
 

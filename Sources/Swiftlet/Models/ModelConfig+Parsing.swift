@@ -22,6 +22,7 @@ extension ModelConfig {
         layerCount = try reader.requiredInteger("num_hidden_layers", in: 1...Limits.layers)
         intermediateSize = try reader.requiredInteger("intermediate_size", in: 1...Limits.width)
         vocabularySize = try reader.requiredInteger("vocab_size", in: 1...Limits.vocabulary)
+        experts = try MixtureOfExperts(reader, family: family, layerCount: layerCount)
         (queryHeadCount, keyValueHeadCount, headDimension) = try Self.heads(
             reader, family: family, hiddenSize: hiddenSize)
 

@@ -36,6 +36,11 @@ enum UnsupportedKeys {
         ),
     ]
 
+    /// What families with experts say of them.
+    private static let expertKeys = [
+        "num_experts", "num_local_experts", "num_experts_per_tok", "moe_intermediate_size",
+    ]
+
     static func check(_ reader: ConfigReader, family: ModelFamily) throws(LLMError) {
         if reader.value("quantization_config") != nil || reader.value("compression_config") != nil {
             throw LLMError(
@@ -51,6 +56,7 @@ enum UnsupportedKeys {
             for key in keys {
                 guard let value = reader.value(key), value.bool != false else { continue }
                 if let neutralNumber, value.double == neutralNumber { continue }
+                if family.experts != nil, expertKeys.contains(key) { continue }
                 if family.hasQKNorm, key == "use_qk_norm" || key == "qk_norm" { continue }
                 throw LLMError(
                     .unsupportedModel,

@@ -15,6 +15,8 @@ package struct ModelConfig: Sendable, Hashable {
     package var headDimension: Int
     package var intermediateSize: Int
     package var vocabularySize: Int
+    /// What layers have in place of an MLP; nil: none has it.
+    package var experts: MixtureOfExperts?
 
     // Arithmetic.
     package var rmsNormEpsilon: Float
@@ -66,6 +68,8 @@ package struct ModelConfig: Sendable, Hashable {
     package var queryWidth: Int { queryHeadCount * headDimension }
     /// Width of all key (or value) heads side by side.
     package var keyValueWidth: Int { keyValueHeadCount * headDimension }
+    /// Layers with an MLP of `intermediateSize`.
+    package var denseLayerCount: Int { layerCount - (experts?.layerCount ?? 0) }
     /// Factor of query-key products before the softmax.
     package var attentionScale: Float { 1 / Float(headDimension).squareRoot() }
 }

@@ -17,6 +17,8 @@ package struct ModelFamily: Sendable, Hashable {
     package var headDimension: Int?
     package var keyValueHeadCount: Int?
     package var maxPositionEmbeddings = 2048
+    /// Of the keys about experts; nil: the family has none.
+    package var experts: MixtureOfExperts.Defaults?
     /// Tensors that may lie in a folder unused.
     package var unusedTensors = UnusedTensors()
 
@@ -35,6 +37,8 @@ package struct ModelFamily: Sendable, Hashable {
         case everyLayer
         /// If `use_sliding_window`: from layer `max_window_layers` on.
         case upperLayers
+        /// If `use_sliding_window`: all layers.
+        case everyLayerIfUsed
     }
 
     /// Real folders carry tensors that were buffers, not parameters, of the code that saved them.
@@ -50,6 +54,9 @@ package struct ModelFamily: Sendable, Hashable {
         ModelFamily(
             architecture: "Qwen3ForCausalLM", modelType: "qwen3", hasQKNorm: true, window: .upperLayers,
             headDimension: 128, keyValueHeadCount: 32, maxPositionEmbeddings: 32_768),
+        ModelFamily(
+            architecture: "Qwen3MoeForCausalLM", modelType: "qwen3_moe", hasQKNorm: true, window: .everyLayerIfUsed,
+            keyValueHeadCount: 4, maxPositionEmbeddings: 32_768, experts: MixtureOfExperts.Defaults()),
         ModelFamily(
             architecture: "Qwen2ForCausalLM", modelType: "qwen2", attentionBias: .queryKeyValue,
             window: .upperLayers, keyValueHeadCount: 32, maxPositionEmbeddings: 32_768),

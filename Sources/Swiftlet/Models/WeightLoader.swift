@@ -12,7 +12,7 @@ package struct WeightLoader<B: Backend> {
     }
 
     /// A matrix is filled by these tensors, one below the other.
-    private struct Part {
+    struct Part {
         var name: String
         var rows: Int
         var part = MatrixPart.whole
@@ -56,7 +56,6 @@ package struct WeightLoader<B: Backend> {
 
     private func layer(_ index: Int) throws(LLMError) -> DecoderModel<B>.Layer {
         let (hidden, queries, keys) = (config.hiddenSize, config.queryWidth, config.keyValueWidth)
-        let intermediate = config.intermediateSize
         let prefix = "model.layers.\(index)."
         func part(_ name: String, _ rows: Int, _ part: MatrixPart = .whole) -> Part {
             Part(name: prefix + name, rows: rows, part: part)
@@ -85,25 +84,42 @@ package struct WeightLoader<B: Backend> {
             output: try matrix([part("self_attn.o_proj.weight", hidden)], columns: queries, quantization.layers),
             outputBias: try bias(config.outputBias, [part("self_attn.o_proj.bias", hidden)]),
             postAttentionNorm: try norm("post_attention_layernorm.weight", hidden),
-            gateUp: try matrix(
-                [
-                    part("mlp.gate_proj.weight", intermediate, .gate),
-                    part("mlp.up_proj.weight", intermediate, .up),
-                ], columns: hidden, quantization.layers),
-            gateUpBias: try bias(
-                config.mlpBias, [part("mlp.gate_proj.bias", intermediate), part("mlp.up_proj.bias", intermediate)]),
-            down: try matrix([part("mlp.down_proj.weight", hidden)], columns: intermediate, quantization.layers),
-            downBias: try bias(config.mlpBias, [part("mlp.down_proj.bias", hidden)]),
+            feedForward: try feedForward(index),
             window: config.slidingWindows[index])
     }
 
-    private func matrix(
+    private func feedForward(_ index: Int) throws(LLMError) -> DecoderModel<B>.FeedForward {
+        if let experts = config.experts, experts.layers[index] { return try mixture(experts, layer: index) }
+        let (hidden, intermediate) = (config.hiddenSize, config.intermediateSize)
+        let prefix = "model.layers.\(index).mlp."
+        func part(_ name: String, _ rows: Int, _ part: MatrixPart = .whole) -> Part {
+            Part(name: prefix + name, rows: rows, part: part)
+        }
+        func bias(_ parts: [Part]) throws(LLMError) -> B.Vector? {
+            config.mlpBias ? try vector(parts, dummy: 0) : nil
+        }
+        return .dense(
+            DecoderModel<B>.MLP(
+                gateUp: try matrix(
+                    [part("gate_proj.weight", intermediate, .gate), part("up_proj.weight", intermediate, .up)],
+                    columns: hidden, quantization.layers),
+                gateUpBias: try bias([part("gate_proj.bias", intermediate), part("up_proj.bias", intermediate)]),
+                down: try matrix([part("down_proj.weight", hidden)], columns: intermediate, quantization.layers),
+                downBias: try bias([part("down_proj.bias", hidden)])))
+    }
+
+    func matrix(
         _ parts: [Part], columns: Int, _ quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> B.Matrix {
         let isGated = parts[0].part != .whole
         let rows = parts.reduce(0) { $0 + $1.rows }
         let matrix = try backend.makeMatrix(
             rows: rows, columns: columns, isGated: isGated, quantization: quantization)
+        try fill(matrix, parts, columns: columns)
+        return matrix
+    }
+
+    func fill(_ matrix: B.Matrix, _ parts: [Part], columns: Int) throws(LLMError) {
         switch source {
         case .random(let seed):
             // As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.
@@ -113,11 +129,11 @@ package struct WeightLoader<B: Backend> {
             var firstRow = 0
             for part in parts {
                 let tensor = try checkpoint.take(part.name, shape: [part.rows, columns])
-                try backend.load(tensor, into: matrix, part: part.part, firstRow: isGated ? 0 : firstRow)
+                let isPart = part.part != .whole
+                try backend.load(tensor, into: matrix, part: part.part, firstRow: isPart ? 0 : firstRow)
                 firstRow += part.rows
             }
         }
-        return matrix
     }
 
     private func vector(_ parts: [Part], dummy: Float) throws(LLMError) -> B.Vector {

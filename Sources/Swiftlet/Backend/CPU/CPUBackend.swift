@@ -1,6 +1,6 @@
 // CPUBackend: Backend on the C kernels. Owned by the engine thread.
 //
-// Invariant: this file and CPUMemory are the only ones that hand pointers to the kernels; every size they are given
+// Invariant: the files of this folder are the only ones that hand pointers to the kernels; every size they are given
 // comes from the owners' own fields.
 
 package import CSwiftletKernels
@@ -9,13 +9,14 @@ package final class CPUBackend: Backend {
     package typealias Matrix = CPUMatrix
     package typealias Vector = CPUVector
     package typealias Buffer = CPUBuffer
+    package typealias Experts = CPUExperts
     package typealias Cache = CPUCache
 
     package let level: swiftlet_level
     package let threadCount: Int
     package let dtype: swiftlet_dtype
     private let kvCacheType: EngineConfig.KVCacheType
-    private let cpu: OpaquePointer
+    let cpu: OpaquePointer
     private var pendingLoads: [(tensor: Checkpoint.Tensor, matrix: CPUMatrix, pack: swiftlet_pack)] = []
     private let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
 
@@ -83,7 +84,7 @@ package final class CPUBackend: Backend {
         String(cString: swiftlet_probe_instruction(cpu, dtype, Self.format(quantization)))
     }
 
-    private static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
+    static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
         switch quantization {
         case nil: SWIFTLET_WEIGHTS_NATIVE
         case .int8: SWIFTLET_WEIGHTS_INT8
