@@ -130,7 +130,7 @@ struct ExpertsTests {
         // hidden 16; 3 experts of 16 x 4 x 3 weights, 2 for a token; a router of 3 x 16.
         let work = ModelWork(try Self.config(Self.smallConfig), dtype: SWIFTLET_BFLOAT16)
         let one = work.experts(tokens: 1)
-        #expect(one.memoryBytes == 2 * (2 * 192 + 48) && one.floatOperations == 2 * (2 * 192 + 48))
+        #expect(abs(one.memoryBytes - 2 * (2 * 192 + 48)) < 1e-9 && one.floatOperations == 2 * (2 * 192 + 48))
         // A second token goes to the third expert in two of three cases.
         let two = work.experts(tokens: 2)
         #expect(abs(two.memoryBytes - 2 * ((2 + 2.0 / 3) * 192 + 48)) < 1e-9)
@@ -141,7 +141,7 @@ struct ExpertsTests {
             quantization: WeightQuantization(EngineConfig(quantization: .int8)))
         // Eight bits and a scale for each of 8 + 16 rows of an expert; the router stays.
         let quantized = int8.experts(tokens: 1)
-        #expect(quantized.memoryBytes == 2 * (192 + 24 * 4) + 2 * 48)
+        #expect(abs(quantized.memoryBytes - (2 * (192 + 24 * 4) + 2 * 48)) < 1e-9)
         #expect(quantized.integerOperations == 2 * 2 * 192 && quantized.floatOperations == 2 * 48)
         // A step has them where a layer has them; others have an MLP of 3 x 16 x 160 weights.
         let mixed = ModelWork(
@@ -161,17 +161,11 @@ struct ExpertsTests {
             config: config, engine: EngineConfig(), dtype: SWIFTLET_FLOAT32, maxModelLength: 64, maxBatchedTokens: 32)
         let parameters = 32 * 16 + 16 * 16 + 3 * 192 + 48 + 2 * 5 * 16
         #expect(plan.parameterCount == parameters && plan.weightBytes == 4 * parameters)
-        let dense = try ModelConfig(config: ModelConfigTests.config("Qwen3ForCausalLM", Self.smallConfig.prefixed))
+        var dense = config
+        dense.experts = nil
         let without = MemoryPlan(
             config: dense, engine: EngineConfig(), dtype: SWIFTLET_FLOAT32, maxModelLength: 64, maxBatchedTokens: 32)
         // Two rows for each of 32 tokens: x and activations, and as much again for results and integers; the logits.
         #expect(plan.workspaceBytes - without.workspaceBytes == 4 * (64 * 2 * (16 + 4) + 32 * 3))
-    }
-}
-
-extension String {
-    /// Only what families without experts know.
-    fileprivate var prefixed: String {
-        split(separator: ", ").filter { !$0.contains("expert") && !$0.contains("moe") }.joined(separator: ", ")
     }
 }
