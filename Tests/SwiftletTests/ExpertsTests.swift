@@ -42,6 +42,10 @@ struct ExpertsTests {
             (#""num_experts": 1025"#, "num_experts is 1025"),
             (#""moe_intermediate_size": -1"#, "moe_intermediate_size is -1"),
             (#""decoder_sparse_step": 0"#, "decoder_sparse_step is 0"),
+            (
+                #""num_experts": 1024, "moe_intermediate_size": 1048576"#,
+                "1024 experts of width 1048576 are 1073741824 wide; the limit is 16777216"
+            ),
             (#""mlp_only_layers": 3"#, "mlp_only_layers is 3; it must be a list of integers"),
             (#""mlp_only_layers": ["a"]"#, "it must be a list of integers"),
         ])

@@ -69,6 +69,11 @@ extension MixtureOfExperts {
         let dense = Set(try reader.integers("mlp_only_layers") ?? [])
         layers = (0..<layerCount).map { [count] in count > 0 && !dense.contains($0) && ($0 + 1).isMultiple(of: step) }
         guard layers.contains(true) else { return nil }
+        guard count * intermediateSize <= ModelConfig.Limits.expertWidth else {
+            throw reader.invalid(
+                "\(count) experts of width \(intermediateSize) are \(count * intermediateSize) wide; the limit is "
+                    + "\(ModelConfig.Limits.expertWidth)")
+        }
         guard perToken <= count else {
             throw reader.invalid("num_experts_per_tok is \(perToken); there are \(count) experts")
         }

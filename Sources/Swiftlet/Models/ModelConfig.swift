@@ -56,6 +56,8 @@ package struct ModelConfig: Sendable, Hashable {
     package enum Limits {
         package static let layers = 1024
         package static let width = 1 << 20
+        /// Of all experts of a layer side by side.
+        package static let expertWidth = 1 << 24
         package static let heads = 1 << 14
         package static let headDimension = 256
         package static let vocabulary = 1 << 24
