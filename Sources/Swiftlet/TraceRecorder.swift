@@ -12,7 +12,7 @@ package import Logging
 /// What a record is about: a span of time, or the value of a counter from then on.
 package enum TraceEvent: UInt8, CaseIterable {
     case schedule, forwardAndSample, deliver
-    case embed, rmsNorm, linear, linearAdd, linearSiLU, ropeAndStore, attention, sample
+    case embed, rmsNorm, addNormed, linear, linearAdd, linearSiLU, linearGELU, ropeAndStore, attention, sample
     case batchTokens, running, waiting, blocksUsed, prefixCacheHits, preemptions
 
     static let firstCounter = batchTokens
@@ -24,9 +24,11 @@ package enum TraceEvent: UInt8, CaseIterable {
         case .deliver: "detokenise and deliver"
         case .embed: "embed"
         case .rmsNorm: "rmsNorm"
+        case .addNormed: "rmsNorm + add"
         case .linear: "linear"
         case .linearAdd: "linear + add"
         case .linearSiLU: "linear + SiLU"
+        case .linearGELU: "linear + GELU"
         case .ropeAndStore: "ropeAndStore"
         case .attention: "attention"
         case .sample: "sample"
