@@ -243,7 +243,7 @@ static void mix(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *
     route(cpu, experts, logits, logits_stride, tokens, space);
     sort_rows(experts, tokens, space);
     gather(cpu, experts, x, x_stride, tokens, space);
-    multiply(cpu, experts, experts->gate_up, space, space->x, space->x_stride, space->x_scales, SWIFTLET_GATED_SILU,
+    multiply(cpu, experts, experts->gate_up, space, space->x, space->x_stride, space->x_scales, experts->activation,
              space->exact, space->exact_stride);
     if (is_quantized(down))
         quantize(cpu, down, space->exact, space->exact_stride / element_bytes(down), tokens * experts->per_token,

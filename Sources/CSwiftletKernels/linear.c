@@ -59,14 +59,15 @@ linear_work swiftlet_linear_work(const swiftlet_cpu *cpu, const swiftlet_matrix 
     };
 }
 
-void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
-                     int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride) {
+static void linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride, int32_t tokens,
+                   const float *bias, swiftlet_epilogue epilogue, float cap, void *out, size_t out_stride) {
     if (tokens <= 0 || matrix->rows <= 0 || matrix->columns <= 0) return;
     linear_work work = swiftlet_linear_work(cpu, matrix, tokens);
     work.x = x;
     work.x_stride = x_stride;
     work.bias = bias;
     work.epilogue = epilogue;
+    work.cap = cap;
     work.out = out;
     work.out_stride = out_stride;
     if (matrix->format != SWIFTLET_WEIGHTS_INT8) {
@@ -82,4 +83,14 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
         quantize_rows(cpu, &part);
         multiply(cpu, &part);
     }
+}
+
+void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                     int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride) {
+    linear(cpu, matrix, x, x_stride, tokens, bias, epilogue, 0, out, out_stride);
+}
+
+void swiftlet_linear_capped(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                            int32_t tokens, const float *bias, float cap, float *out, size_t out_stride) {
+    linear(cpu, matrix, x, x_stride, tokens, bias, SWIFTLET_STORE_FLOAT, cap, out, out_stride);
 }

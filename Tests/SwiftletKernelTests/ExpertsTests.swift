@@ -15,6 +15,7 @@ extension Kernels {
             let tokens: Int
             let dtype: swiftlet_dtype
             let renormalizes: Bool
+            let activation: swiftlet_epilogue
             var logits: [Float]  // [tokens, count]
             let x: Elements  // [tokens, stride]
             let stride: Int
@@ -29,6 +30,7 @@ extension Kernels {
                 var random = SeededRandom(seed)
                 (self.count, self.perToken, self.hidden, self.intermediate) = (count, perToken, hidden, intermediate)
                 (self.tokens, self.dtype, self.renormalizes) = (tokens, dtype, renormalizes)
+                activation = seed % 3 == 1 ? SWIFTLET_GATED_GELU : SWIFTLET_GATED_SILU
                 logits = (0..<tokens * count).map { _ in random.float(-4...4) }
                 let stride = hidden + random.int(0...3)
                 self.stride = stride
@@ -70,7 +72,7 @@ extension Kernels {
                     down.withUnsafeBufferPointer { down in
                         var experts = swiftlet_experts(
                             gate_up: gateUp.baseAddress, down: down.baseAddress, count: Int32(count),
-                            per_token: Int32(perToken), renormalizes: renormalizes)
+                            per_token: Int32(perToken), renormalizes: renormalizes, activation: activation)
                         for group in groups { run(pool, &experts, group, adds, &out, outStride) }
                     }
                 }
@@ -117,7 +119,7 @@ extension Kernels {
                     activated.bytes.withUnsafeMutableBytes { activated in
                         swiftlet_linear(
                             pool.cpu, &gateUp, x.baseAddress! + token * stride * elementBytes, stride, 1, nil,
-                            SWIFTLET_GATED_SILU, activated.baseAddress, intermediate)
+                            activation, activated.baseAddress, intermediate)
                         swiftlet_linear(
                             pool.cpu, &down, activated.baseAddress!, intermediate, 1, nil, SWIFTLET_STORE_FLOAT, &out,
                             hidden)

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Golden models", .serialized, .enabled(if: Shared.isHere, Comment(rawValue: Shared.missing)))
 struct GoldenModelTests {
-    static let dense = ["qwen3-tied", "qwen2", "llama3", "mistral-sliding"]
+    static let dense = ["qwen3-tied", "qwen2", "llama3", "mistral-sliding", "gemma3"]
     static let families = dense + ["qwen3-moe"]
     /// Prompts of qwen3-moe that bfloat16's rounding sends to other experts, at margins of 0.02 in the router's logits:
     /// transformers' own bfloat16 is 0.29 and 0.05 away from its float32.

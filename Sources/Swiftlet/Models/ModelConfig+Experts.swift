@@ -17,13 +17,6 @@ package struct MixtureOfExperts: Sendable, Hashable {
     /// Per layer: whether it has experts (`decoder_sparse_step`, `mlp_only_layers`).
     package var layers: [Bool]
 
-    /// What config.json may leave out.
-    package struct Defaults: Sendable, Hashable {
-        package var count = 128
-        package var perToken = 8
-        package var intermediateSize = 768
-    }
-
     /// Parameters of a layer's router and experts.
     package func parameterCount(hiddenSize: Int) -> Int { count * hiddenSize * (3 * intermediateSize + 1) }
 
@@ -52,18 +45,16 @@ extension ModelConfig {
 extension MixtureOfExperts {
     /// nil when no layer has experts.
     init?(_ reader: ConfigReader, family: ModelFamily, layerCount: Int) throws(LLMError) {
-        guard let defaults = family.experts else { return nil }
+        guard family.keys.contains("num_experts") else { return nil }
         let counts = 0...SWIFTLET_MAX_EXPERTS
-        // transformers 5 writes the second name.
-        let (old, new) = (
-            try reader.integer("num_experts", in: counts), try reader.integer("num_local_experts", in: counts)
-        )
-        count = old ?? new ?? defaults.count
-        perToken =
-            try reader.integer("num_experts_per_tok", in: 1...SWIFTLET_MAX_EXPERTS_PER_TOKEN)
-            ?? defaults.perToken
-        intermediateSize =
-            try reader.integer("moe_intermediate_size", in: 1...ModelConfig.Limits.width) ?? defaults.intermediateSize
+        // transformers 5 writes another name.
+        count =
+            try reader.integer("num_local_experts", in: counts)
+            ?? reader.requiredInteger("num_experts", in: counts, of: family)
+        perToken = try reader.requiredInteger(
+            "num_experts_per_tok", in: 1...SWIFTLET_MAX_EXPERTS_PER_TOKEN, of: family)
+        intermediateSize = try reader.requiredInteger(
+            "moe_intermediate_size", in: 1...ModelConfig.Limits.width, of: family)
         renormalizes = try reader.flag("norm_topk_prob") ?? false
         let step = try reader.integer("decoder_sparse_step", in: 1...Int(Int32.max)) ?? 1
         let dense = Set(try reader.integers("mlp_only_layers") ?? [])

@@ -20,6 +20,7 @@ enum UnsupportedKeys {
                 "use_parallel_residual", "parallel_attn", "alibi", "use_alibi", "attn_temperature_tuning",
                 "sliding_window_pattern", "_sliding_window_pattern", "cross_attention_layers", "vision_config",
                 "audio_config", "text_config", "dim_model_base", "rotary_dim", "attention_sink", "per_layer_config",
+                "rope_local_base_freq", "quantization",
             ], nil
         ),
         (
@@ -34,11 +35,6 @@ enum UnsupportedKeys {
                 "residual_multiplier", "lm_head_multiplier", "key_multiplier", "scale_emb", "scale_depth",
             ], 1
         ),
-    ]
-
-    /// What families with experts say of them.
-    private static let expertKeys = [
-        "num_experts", "num_local_experts", "num_experts_per_tok", "moe_intermediate_size",
     ]
 
     static func check(_ reader: ConfigReader, family: ModelFamily) throws(LLMError) {
@@ -56,7 +52,7 @@ enum UnsupportedKeys {
             for key in keys {
                 guard let value = reader.value(key), value.bool != false else { continue }
                 if let neutralNumber, value.double == neutralNumber { continue }
-                if family.experts != nil, expertKeys.contains(key) { continue }
+                if family.keys.contains(key) || family.idleKeys.contains(key) { continue }
                 if family.hasQKNorm, key == "use_qk_norm" || key == "qk_norm" { continue }
                 throw LLMError(
                     .unsupportedModel,

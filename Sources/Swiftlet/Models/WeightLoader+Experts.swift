@@ -3,9 +3,8 @@
 
 extension WeightLoader {
     /// A router and the experts it chooses from.
-    func mixture(_ shape: MixtureOfExperts, layer: Int) throws(LLMError) -> DecoderModel<B>.FeedForward {
+    func mixture(_ shape: MixtureOfExperts, _ prefix: String) throws(LLMError) -> DecoderModel<B>.FeedForward {
         let hidden = config.hiddenSize
-        let prefix = "model.layers.\(layer).mlp."
         // A few rows that decide which others are read: they keep their type.
         let router = try matrix(
             [Part(name: prefix + "gate.weight", rows: shape.count)], columns: hidden, nil)
@@ -31,7 +30,9 @@ extension WeightLoader {
                     columns: shape.intermediateSize)
             }
         }
-        return .mixture(router: router, experts: try backend.makeExperts(gateUp: gateUp, down: down, shape))
+        return .mixture(
+            router: router,
+            experts: try backend.makeExperts(gateUp: gateUp, down: down, shape, activation: config.activation))
     }
 
     /// All experts in one tensor, as transformers keeps them in memory: gate above up.
@@ -43,15 +44,10 @@ extension WeightLoader {
         let allGateUp = try checkpoint.take(prefix + "gate_up_proj", shape: [shape.count, 2 * width, hidden])
         let allDown = try checkpoint.take(prefix + "down_proj", shape: [shape.count, hidden, width])
         for expert in 0..<shape.count {
-            let rows = 2 * width * expert
-            try backend.load(
-                allGateUp.rows(rows..<rows + width, columns: hidden), into: gateUp[expert], part: .gate, firstRow: 0)
-            try backend.load(
-                allGateUp.rows(rows + width..<rows + 2 * width, columns: hidden), into: gateUp[expert], part: .up,
-                firstRow: 0)
-            try backend.load(
-                allDown.rows(hidden * expert..<hidden * (expert + 1), columns: width), into: down[expert],
-                part: .whole, firstRow: 0)
+            let both = allGateUp.matrix(expert)
+            try backend.load(both.rows(0..<width), into: gateUp[expert], part: .gate, firstRow: 0)
+            try backend.load(both.rows(width..<2 * width), into: gateUp[expert], part: .up, firstRow: 0)
+            try backend.load(allDown.matrix(expert), into: down[expert], part: .whole, firstRow: 0)
         }
     }
 }

@@ -11,7 +11,7 @@ extension RooflineBench {
             switch (projection, layer.feedForward) {
             case (.qkv, _): (layer.qkv, layer.qkvBias, .store)
             case (.output, _): (layer.output, layer.outputBias, .add)
-            case (.gateUp, .dense(let mlp)): (mlp.gateUp, mlp.gateUpBias, .gatedSiLU)
+            case (.gateUp, .dense(let mlp)): (mlp.gateUp, mlp.gateUpBias, config.activation.epilogue)
             case (.down, .dense(let mlp)): (mlp.down, mlp.downBias, .add)
             default: nil
             }

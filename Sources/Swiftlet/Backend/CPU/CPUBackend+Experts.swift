@@ -9,7 +9,7 @@ package final class CPUExperts {
     private let matrices: [CPUMatrix]
     private let list: UnsafeMutablePointer<swiftlet_matrix>  // gate and up of all, then down of all
 
-    init(gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts) {
+    init(gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation) {
         precondition(gateUp.count == shape.count && down.count == shape.count)
         matrices = gateUp + down
         list = .allocate(capacity: matrices.count)
@@ -24,7 +24,8 @@ package final class CPUExperts {
         }
         value = swiftlet_experts(
             gate_up: list, down: list + shape.count, count: Int32(shape.count), per_token: Int32(shape.perToken),
-            renormalizes: shape.renormalizes)
+            renormalizes: shape.renormalizes,
+            activation: activation == .silu ? SWIFTLET_GATED_SILU : SWIFTLET_GATED_GELU)
     }
 
     deinit { list.deallocate() }
@@ -38,8 +39,10 @@ extension CPUBackend {
             count, rows: rows, columns: columns, dtype: dtype, format: Self.format(quantization), isGated: isGated)
     }
 
-    package func makeExperts(gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts) -> CPUExperts {
-        CPUExperts(gateUp: gateUp, down: down, shape)
+    package func makeExperts(
+        gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) -> CPUExperts {
+        CPUExperts(gateUp: gateUp, down: down, shape, activation: activation)
     }
 
     package func makeWorkspace(of experts: CPUExperts?, maxTokens: Int) throws(LLMError) -> CPUBuffer {
