@@ -365,7 +365,7 @@ def random_shapes(count, seed):
     """Drawn shapes of all families: heads, windows, caps, rope, forms of config.json."""
     draw = random.Random(seed)
     families = ["qwen3", "qwen2", "llama", "mistral", "gemma2", "gemma3", "gemma3", "gemma3-vision", "phi3", "phi3",
-                "smollm3", "olmo2", "olmo3"]
+                "smollm3", "olmo2", "olmo3", "qwen3-moe"]
     return [random_shape(draw, f"random-{seed}-{index}", draw.choice(families)) for index in range(count)]
 
 
@@ -382,7 +382,7 @@ def random_rope(draw, dimension):
 def random_shape(draw, name, family):
     group, key_value = draw.choice([1, 1, 2, 3, 4, 5, 7, 8]), draw.choice([1, 1, 2, 3])
     dimension = 8 * draw.randint(2, draw.choice([4, 12, 32]))
-    free_heads = family in ("qwen3", "llama", "mistral", "gemma2", "gemma3", "gemma3-vision")
+    free_heads = family in ("qwen3", "qwen3-moe", "llama", "mistral", "gemma2", "gemma3", "gemma3-vision")
     if family.startswith("gemma3") or family == "gemma2":
         hidden = group * key_value * draw.randint(2, 12) * 2  # transformers asks for a multiple of the heads
     else:
@@ -416,13 +416,19 @@ def random_shape(draw, name, family):
         changes["sliding_window"] = draw.choice([None, window])
     else:
         changes.update(random_rope(draw, dimension))
+    if family == "qwen3-moe":
+        count = draw.choice([1, 2, 5, 8, 16, 40, 128])
+        changes.update(
+            experts(count, draw.randint(1, min(count, 9)), draw.randint(4, 90)), norm_topk_prob=draw.random() < 0.5,
+            decoder_sparse_step=draw.choice([1, 1, 1, 2]), mlp_only_layers=draw.choice([[], [], [0], [1, 2]]),
+            use_sliding_window=draw.random() < 0.3, sliding_window=window)
     if family == "mistral":
         changes["sliding_window"] = draw.choice([None, window])
     if family == "smollm3" and draw.random() < 0.5:
         changes.update(use_sliding_window=True, sliding_window=window)
     if family == "smollm3":
         changes["no_rope_layer_interval"] = draw.randint(1, 4)
-    if family in ("llama", "qwen3", "smollm3", "olmo2", "gemma2", "gemma3"):
+    if family in ("llama", "qwen3", "qwen3-moe", "smollm3", "olmo2", "gemma2", "gemma3"):
         changes["attention_bias"] = draw.random() < 0.3
     if family in ("llama", "smollm3"):
         changes["mlp_bias"] = draw.random() < 0.3

@@ -48,9 +48,9 @@ extension MixtureOfExperts {
         guard family.keys.contains("num_experts") else { return nil }
         let counts = 0...SWIFTLET_MAX_EXPERTS
         // transformers 5 writes another name.
-        count =
-            try reader.integer("num_local_experts", in: counts)
-            ?? reader.requiredInteger("num_experts", in: counts, of: family)
+        let other = try reader.integer("num_local_experts", in: counts)
+        let usual = try reader.requiredInteger("num_experts", in: counts, of: family)
+        count = other ?? usual
         perToken = try reader.requiredInteger(
             "num_experts_per_tok", in: 1...SWIFTLET_MAX_EXPERTS_PER_TOKEN, of: family)
         intermediateSize = try reader.requiredInteger(
