@@ -10,8 +10,9 @@ extension ModelConfig {
     ///   - config: config.json.
     ///   - generation: generation_config.json, if there is one.
     ///   - tokenizer: tokenizer_config.json, if there is one.
+    ///   - quantization: quantize_config.json, if there is one: what GPTQ's folders had before config.json said it.
     package init(
-        config: [UInt8], generation: [UInt8]? = nil, tokenizer: [UInt8]? = nil
+        config: [UInt8], generation: [UInt8]? = nil, tokenizer: [UInt8]? = nil, quantization: [UInt8]? = nil
     ) throws(LLMError) {
         let reader = try ConfigReader(parsing: config, file: "config.json")
         let family = try ModelFamily(reader)
@@ -41,6 +42,7 @@ extension ModelConfig {
         slidingWindows = try Self.slidingWindows(reader, family: family, layerCount: layerCount)
         rope = try RopeScaling(reader, trainedLength: maxPositionEmbeddings)
         checkpointDtype = try Self.checkpointDtype(reader)
+        storedQuantization = try QuantizationConfig(of: reader, beside: quantization)
 
         bosTokenID = try reader.tokenIDs("bos_token_id").first { [vocabularySize] in $0 < vocabularySize }
         var eosTokens = try reader.tokenIDs("eos_token_id")

@@ -12,7 +12,7 @@ package struct WeightLoader<B: Backend> {
     }
 
     /// A matrix is filled by these tensors, one below the other.
-    private struct Part {
+    struct Part {
         var name: String
         var rows: Int
         var part = MatrixPart.whole
@@ -48,7 +48,10 @@ package struct WeightLoader<B: Backend> {
                 : try matrix([Part(name: "lm_head.weight", rows: vocabulary)], columns: hidden, quantization.head),
             rope: try backend.makeVector(rope.values))
         if case .checkpoint(let checkpoint) = source {
-            try checkpoint.finish(unused: config.family.unusedTensors, hasTiedHead: config.hasTiedHead)
+            var unused = config.family.unusedTensors
+            unused.suffixes += config.storedQuantization?.unusedSuffixes ?? []
+            if config.storedQuantization != nil { checkpoint.passOverZeroBiases() }
+            try checkpoint.finish(unused: unused, hasTiedHead: config.hasTiedHead)
         }
         try backend.finishLoading()
         return weights
@@ -100,15 +103,14 @@ package struct WeightLoader<B: Backend> {
     private func matrix(
         _ parts: [Part], columns: Int, _ quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> B.Matrix {
+        if let matrix = try storedMatrix(parts, columns: columns, quantization) { return matrix }
         let isGated = parts[0].part != .whole
         let rows = parts.reduce(0) { $0 + $1.rows }
         let matrix = try backend.makeMatrix(
             rows: rows, columns: columns, isGated: isGated, quantization: quantization)
         switch source {
         case .random(let seed):
-            // As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.
-            let stream = parts[0].name.utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-            backend.fillRandom(matrix, seed: stream, scale: 0.02 * 1.732)
+            fillRandom(matrix, name: parts[0].name, seed: seed)
         case .checkpoint(let checkpoint):
             var firstRow = 0
             for part in parts {
@@ -118,6 +120,12 @@ package struct WeightLoader<B: Backend> {
             }
         }
         return matrix
+    }
+
+    /// As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.
+    func fillRandom(_ matrix: B.Matrix, name: String, seed: UInt64) {
+        let stream = name.utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        backend.fillRandom(matrix, seed: stream, scale: 0.02 * 1.732)
     }
 
     private func vector(_ parts: [Part], dummy: Float) throws(LLMError) -> B.Vector {
