@@ -34,6 +34,7 @@ typedef struct {
     swiftlet_task linear[3][2];       // linear_work, item = token chunk x panel; by swiftlet_weights first
     swiftlet_task quantize_rows[2];   // quantize_work, item = a few rows
     swiftlet_task rms_norm[2];        // rms_norm_work, item = a few rows
+    swiftlet_task add_normed;         // the same
     swiftlet_task logits_maximum;     // logits_work, item = a block of the row
     swiftlet_task logits_sum;         // the same
     swiftlet_task logits_greater;     // the same
@@ -119,7 +120,7 @@ typedef struct {
     const swiftlet_cpu *cpu;
     const float *x;        // [*, columns]
     const int32_t *rows;   // [count] or NULL
-    const float *weight;   // [columns]
+    const float *weight;   // [columns], or NULL: no norm
     void *out;             // [count, columns]
     size_t x_stride, out_stride;
     int32_t count, columns;
@@ -136,6 +137,7 @@ typedef struct {
     void *out;              // [tokens, outputs]
     size_t x_stride, out_stride, panel_words;
     swiftlet_epilogue epilogue;
+    float cap;  // of SWIFTLET_STORE_FLOAT's outputs; 0: none
     int32_t tokens, tokens_per_chunk;
     int32_t panels;
     int32_t block_words;  // of a panel, which are kept in the nearest cache while the tiles of a chunk use them
@@ -152,6 +154,11 @@ static inline linear_item item_of_linear(const linear_work *work, int32_t item) 
     return (linear_item){item % work->panels, first, rest < work->tokens_per_chunk ? rest : work->tokens_per_chunk};
 }
 
+/// Whether outputs are made of a gate and a value each.
+static inline bool is_gated(swiftlet_epilogue epilogue) {
+    return epilogue == SWIFTLET_GATED_SILU || epilogue == SWIFTLET_GATED_GELU;
+}
+
 /// Bytes of an output.
 static inline size_t output_bytes(const linear_work *work) {
     bool floats = work->epilogue == SWIFTLET_STORE_FLOAT || work->epilogue == SWIFTLET_ADD_FLOAT;
@@ -160,7 +167,7 @@ static inline size_t output_bytes(const linear_work *work) {
 
 /// Asks for the lines that an item's outputs will be stored to, while there is still work to do.
 static inline void fetch_outputs(const linear_work *work, linear_item item) {
-    size_t bytes = (work->epilogue == SWIFTLET_GATED_SILU ? 32 : 64) * output_bytes(work);
+    size_t bytes = (is_gated(work->epilogue) ? 32 : 64) * output_bytes(work);
     for (int32_t t = item.first; t < item.first + item.tokens; t++) {
         size_t row = (size_t)t * work->out_stride * output_bytes(work);
         const char *line = (const char *)work->out + row + (size_t)item.panel * bytes;

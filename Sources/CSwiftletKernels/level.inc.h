@@ -131,6 +131,7 @@ const swiftlet_kernel_table LEVEL_TABLE = {
     .quantize_int8 = quantize_int8,
     .quantize_int4 = quantize_int4,
     .rms_norm = {rms_norm_f32, rms_norm_bf16},
+    .add_normed = add_normed,
     .logits_maximum = logits_block_maximum,
     .logits_sum = logits_block_sum,
     .logits_greater = logits_block_greater,

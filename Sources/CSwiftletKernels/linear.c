@@ -52,12 +52,12 @@ static void multiply(swiftlet_cpu *cpu, linear_work *work) {
     swiftlet_parallel_rounds(cpu, work->panels, chunks, task, work);
 }
 
-void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
-                     int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride) {
+static void linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride, int32_t tokens,
+                   const float *bias, swiftlet_epilogue epilogue, float cap, void *out, size_t out_stride) {
     if (tokens <= 0 || matrix->rows <= 0 || matrix->columns <= 0) return;
     linear_work work = {
         .cpu = cpu, .matrix = matrix, .x = x, .bias = bias, .out = out, .x_stride = x_stride,
-        .out_stride = out_stride, .epilogue = epilogue, .tokens = tokens, .tokens_per_chunk = CHUNK_TOKENS,
+        .out_stride = out_stride, .epilogue = epilogue, .cap = cap, .tokens = tokens, .tokens_per_chunk = CHUNK_TOKENS,
         .panels = swiftlet_matrix_panels(matrix->rows, matrix->gated), .panel_words = swiftlet_panel_words(matrix),
         .block_words = block_words(tokens), .prefetches = tokens >= PREFETCH_TOKENS,
     };
@@ -74,4 +74,14 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
         quantize_rows(cpu, &part);
         multiply(cpu, &part);
     }
+}
+
+void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                     int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride) {
+    linear(cpu, matrix, x, x_stride, tokens, bias, epilogue, 0, out, out_stride);
+}
+
+void swiftlet_linear_capped(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                            int32_t tokens, const float *bias, float cap, float *out, size_t out_stride) {
+    linear(cpu, matrix, x, x_stride, tokens, bias, SWIFTLET_STORE_FLOAT, cap, out, out_stride);
 }

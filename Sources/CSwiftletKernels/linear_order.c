@@ -39,8 +39,8 @@ static void order_rows(void *context, int32_t item, int32_t thread) {
 }
 
 void swiftlet_linear_ordered(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const int32_t *order, const void *x,
-                             size_t x_stride, int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out,
-                             size_t out_stride) {
+                             size_t x_stride, int32_t tokens, const float *bias, swiftlet_epilogue epilogue, float cap,
+                             void *out, size_t out_stride) {
     size_t element = matrix->dtype == SWIFTLET_BFLOAT16 ? 2 : 4;
     size_t output = epilogue == SWIFTLET_STORE_FLOAT || epilogue == SWIFTLET_ADD_FLOAT ? 4 : element;
     // An odd number of cache lines from row to row, as the rows of activations have.
@@ -57,7 +57,10 @@ void swiftlet_linear_ordered(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, c
         bool is_small = (int64_t)work.rows * work.columns <= INLINE_VALUES;
         work.rows_per_item = is_small ? work.rows : swiftlet_ceil_div(ITEM_VALUES, work.columns);
         swiftlet_parallel_for(cpu, swiftlet_ceil_div(work.rows, work.rows_per_item), order_rows, &work);
-        swiftlet_linear(cpu, matrix, cpu->quantized, stride / element, work.rows, bias, epilogue,
-                        (uint8_t *)out + (size_t)first * out_stride * output, out_stride);
+        void *to = (uint8_t *)out + (size_t)first * out_stride * output;
+        if (cap > 0)
+            swiftlet_linear_capped(cpu, matrix, cpu->quantized, stride / element, work.rows, bias, cap, to, out_stride);
+        else
+            swiftlet_linear(cpu, matrix, cpu->quantized, stride / element, work.rows, bias, epilogue, to, out_stride);
     }
 }

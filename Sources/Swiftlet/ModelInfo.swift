@@ -80,8 +80,8 @@ public struct ModelInfo: Sendable, Hashable {
 
         name = files.name
         architecture = shape.family.architecture
-        // The loader also made the rotary table of one position, which is no parameter.
-        parameterCount = counter.parameterCount - shape.headDimension
+        // The loader also made rotary tables of one position, which are no parameters.
+        parameterCount = counter.parameterCount - (shape.windowRope == nil ? 1 : 2) * shape.rotaryDimension
         checkpointType = shape.checkpointDtype
         checkpointBytes = checkpoint?.byteCount
         dataType = plan.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Golden models", .serialized, .enabled(if: Shared.isHere, Comment(rawValue: Shared.missing)))
 struct GoldenModelTests {
-    static let families = ["qwen3-tied", "qwen2", "llama3", "mistral-sliding"]
+    static let families = ["qwen3-tied", "qwen2", "llama3", "mistral-sliding", "gemma3"]
     static let trained = ["stories260K", "babyllama-105"]
 
     @Test("float32 logits within 1e-4", arguments: families)

@@ -45,7 +45,8 @@ def run(binary, folder, dtype, vocabulary, cases, options):
         command = [binary, "generate", "--model", str(folder), "--dtype", dtype, "--quiet", "--input", str(source),
                    "--output", str(target), "--max-logprobs", str(max(20, min(vocabulary, MOST_CANDIDATES))),
                    "--kv-cache-memory-bytes", "256M", "--log-level", "error", *options]
-        if json.loads((folder / "config.json").read_text()).get("max_position_embeddings", LONGEST + 1) > LONGEST:
+        config = json.loads((folder / "config.json").read_text())
+        if config.get("text_config", config).get("max_position_embeddings", LONGEST + 1) > LONGEST:
             command += ["--max-model-len", str(LONGEST)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0 or not target.exists():

@@ -10,8 +10,12 @@ package enum LinearEpilogue {
     case store
     /// Onto a float32 buffer: the residual stream.
     case add
+    /// Into a float32 buffer, as cap * tanh(y / cap).
+    case storeCapped(Float)
     /// silu(gate) * up of a gated matrix, half as wide.
     case gatedSiLU
+    /// The same with gelu in its tanh form.
+    case gatedGELU
 }
 
 /// What a buffer's elements are: the compute type (what matrix products read) or float32.
@@ -59,27 +63,34 @@ package protocol Backend: AnyObject, SendableMetatype {
     func finishLoading() throws(LLMError)
     func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float)
     func makeVector(_ values: [Float]) throws(LLMError) -> Vector
-    /// One vector of several tensors, one after the other.
-    func makeVector(from tensors: [Checkpoint.Tensor]) throws(LLMError) -> Vector
+    /// One vector of several tensors, one after the other, with `offset` added to each value.
+    func makeVector(from tensors: [Checkpoint.Tensor], adding offset: Float) throws(LLMError) -> Vector
     func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer
     func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) throws(LLMError) -> Cache
     /// Backs the first `blockCount` blocks of all these caches with memory, before they are written.
     func provide(_ caches: [Cache], blockCount: Int)
 
     // Forward. `rows` counts the rows in use.
-    func embed(_ batch: Batch, _ table: Matrix, into x: Buffer)
-    func rmsNorm(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, into out: Buffer)
+    /// With a scale, which is rounded to the compute type first.
+    func embed(_ batch: Batch, _ table: Matrix, scale: Float?, into x: Buffer)
+    /// Without a weight there is no norm: x is only rounded to the type of `out`.
+    func rmsNorm(_ x: Buffer, rows: Int, weight: Vector?, epsilon: Float, into out: Buffer)
+    /// Some columns of a float32 buffer, in place.
+    func rmsNorm(_ x: Buffer, rows: Int, columns: Range<Int>, weight: Vector, epsilon: Float)
+    /// The normed rows of a float32 buffer onto another one: the residual stream.
+    func addNormed(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, to out: Buffer)
     /// The same for the rows that `indices` lists.
     func rmsNorm(
         _ x: Buffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: Vector, epsilon: Float,
         into out: Buffer)
     func linear(
         _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer)
+    /// Without a rope nothing is turned.
     func ropeAndStore(
         _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
-        rope: Vector, rotaryDim: Int, into queries: Buffer, cache: Cache)
+        rope: Vector?, rotaryDim: Int, into queries: Buffer, cache: Cache)
     func attention(
-        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, window: Int?,
+        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, softCap: Float?, window: Int?,
         into out: Buffer)
 
     // Logits [rows, vocabulary], float32, in host memory.

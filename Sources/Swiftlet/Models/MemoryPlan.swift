@@ -61,10 +61,11 @@ package struct MemoryPlan {
 
     /// Activations of a step, logits, rotary tables and block tables, roughly: four bytes for all.
     package var workspaceBytes: Int {
-        let widths = 2 * config.hiddenSize + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
+        let widths = 3 * config.hiddenSize + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
+        let ropes = (config.windowRope == nil ? 1 : 2) * config.rotaryDimension
         let tables = min(engine.maxSequences, maxBatchedTokens) * blocksPerContext
         return 4
-            * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * config.headDimension
+            * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * ropes
                 + tables)
     }
 

@@ -11,7 +11,7 @@ extension RooflineBench {
         return switch projection {
         case .qkv: (layer.qkv, layer.qkvBias, .store)
         case .output: (layer.output, layer.outputBias, .add)
-        case .gateUp: (layer.gateUp, layer.gateUpBias, .gatedSiLU)
+        case .gateUp: (layer.gateUp, layer.gateUpBias, config.activation.epilogue)
         case .down: (layer.down, layer.downBias, .add)
         case .head: (weights.head, nil, .store)
         }

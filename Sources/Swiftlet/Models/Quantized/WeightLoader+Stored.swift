@@ -21,7 +21,9 @@ extension WeightLoader {
             guard let storage = try storage(of: parts, in: checkpoint, stored) else { return nil }
             let reader = StoredReader(checkpoint: checkpoint, columns: 0..<columns, tensorColumns: columns)
             let described = parts.map {
-                StoredReader.Part(module: module(of: $0), part: $0.part, rows: 0..<$0.rows, tensorRows: $0.rows)
+                StoredReader.Part(
+                    module: module(of: $0), part: $0.part, rows: $0.firstRow..<$0.firstRow + $0.rows,
+                    tensorRows: $0.tensorRows ?? $0.rows)
             }
             let matrix =
                 switch storage {
@@ -60,7 +62,9 @@ extension WeightLoader {
 extension QuantizationConfig {
     /// A matrix for random weights: all projections of layers are quantised.
     fileprivate func dummyMatrix(_ module: String) -> StoredMatrix? {
-        guard module.hasPrefix("model.layers."), let storage = scheme(of: module), !storage.isExpanded else {
+        guard module.contains("layers."), module.hasSuffix("_proj"), let storage = scheme(of: module),
+            !storage.isExpanded
+        else {
             return nil
         }
         switch storage {
