@@ -84,6 +84,19 @@ struct QuantizedFolderTests {
         }
     }
 
+    @Test("Projections that are stored as one are cut apart", arguments: QuantizedFolder.Layout.allCases)
+    func fused(layout: QuantizedFolder.Layout) throws {
+        let folder = QuantizedFolder(
+            layout, groupSize: 32, hasZeros: true, hasOrder: ![.awq, .awqGEMV].contains(layout), isFused: true)
+        let prompt = (0..<20).map { Int32($0 * 5 % 67) }
+        try LoaderFixtures.withDirectory { path in
+            try folder.write(path + "/stored")
+            try folder.writeExpanded(path + "/expanded")
+            let expected = try ModelHarness(path + "/expanded").lastLogits(prompt)
+            #expect(relativeDistance(try ModelHarness(path + "/stored").lastLogits(prompt), expected) < 1e-5)
+        }
+    }
+
     @Test("The plan and info count packed weights")
     func memory() throws {
         try LoaderFixtures.withDirectory { path in

@@ -15,6 +15,8 @@ struct QuantizedFolder {
     var groupSize: Int
     var hasZeros: Bool
     var hasOrder = false
+    /// Phi-3's: the projections are two tensors.
+    var isFused = false
     var scaleType = "F16"
     /// By name.
     var tensors: [String: LoaderFixtures.Entry] = [:]
@@ -25,11 +27,11 @@ struct QuantizedFolder {
     static let (hidden, intermediate, vocabulary) = (128, 256, 67)
 
     init(
-        _ layout: Layout, groupSize: Int, hasZeros: Bool, hasOrder: Bool = false, scaleType: String = "F16",
-        seed: UInt64 = 1
+        _ layout: Layout, groupSize: Int, hasZeros: Bool, hasOrder: Bool = false, isFused: Bool = false,
+        scaleType: String = "F16", seed: UInt64 = 1
     ) {
         (self.layout, self.groupSize, self.hasZeros) = (layout, groupSize, hasZeros)
-        (self.hasOrder, self.scaleType) = (hasOrder, scaleType)
+        (self.hasOrder, self.isFused, self.scaleType) = (hasOrder, isFused, scaleType)
         var random = LoaderRandom(seed: seed)
         var shared: [String: LoaderFixtures.Entry] = [:]
         let (hidden, intermediate) = (Self.hidden, Self.intermediate)
@@ -38,18 +40,22 @@ struct QuantizedFolder {
         let layer = "model.layers.0."
         shared.addFloats(layer + "input_layernorm.weight", [hidden], scale: 0.3, offset: 1, &random)
         shared.addFloats(layer + "post_attention_layernorm.weight", [hidden], scale: 0.3, offset: 1, &random)
-        for (name, width) in [("q", hidden), ("k", 64), ("v", 64)] {
+        for (name, width) in isFused ? [] : [("q", hidden), ("k", 64), ("v", 64)] {
             shared.addFloats(layer + "self_attn.\(name)_proj.bias", [width], scale: 0.5, &random)
         }
         (tensors, expanded) = (shared, shared)
-        let matrices = [
+        let fused = [
+            ("self_attn.qkv_proj", hidden + 128, hidden, 0), ("self_attn.o_proj", hidden, hidden, 1),
+            ("mlp.gate_up_proj", 2 * intermediate, hidden, 2), ("mlp.down_proj", hidden, intermediate, 3),
+        ]
+        let separate = [
             ("self_attn.q_proj", hidden, hidden, 0), ("self_attn.k_proj", 64, hidden, 0),
             ("self_attn.v_proj", 64, hidden, 0), ("self_attn.o_proj", hidden, hidden, 1),
             ("mlp.gate_proj", intermediate, hidden, 2), ("mlp.up_proj", intermediate, hidden, 2),
             ("mlp.down_proj", hidden, intermediate, 3),
         ]
         var orders: [Int: [Int]] = [:]
-        for (name, rows, columns, input) in matrices {
+        for (name, rows, columns, input) in isFused ? fused : separate {
             let groups = (0..<columns).map { groupSize == 0 ? 0 : $0 / groupSize }
             let groupOf = orders[input] ?? (hasOrder ? groups.shuffled(using: &random) : groups)
             orders[input] = groupOf
@@ -188,10 +194,10 @@ struct QuantizedFolder {
 
     private func config(_ quantization: String) -> String {
         """
-        {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": \(Self.hidden),
+        {"architectures": ["\(isFused ? "Phi3" : "Qwen2")ForCausalLM"], "hidden_size": \(Self.hidden),
          "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
          "intermediate_size": \(Self.intermediate), "vocab_size": \(Self.vocabulary), "rms_norm_eps": 1e-6,
-         "rope_theta": 10000.0, "tie_word_embeddings": true, "max_position_embeddings": 256, "hidden_act": "silu",
+         "rope_theta": 10000.0, "tie_word_embeddings": true, "max_position_embeddings": 256, "original_max_position_embeddings": 256, "hidden_act": "silu",
          "torch_dtype": "float32"\(quantization)}
         """
     }
