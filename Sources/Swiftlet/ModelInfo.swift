@@ -22,6 +22,8 @@ public struct ModelInfo: Sendable, Hashable {
     public var dataType: String
     /// What the weights are quantised to; nil when they are kept in `dataType`.
     public var quantization: EngineConfig.Quantization?
+    /// How the folder's weights are quantised, such as `gptq int4, groups of 128`; nil when they are not.
+    public var storedQuantization: String?
     /// Bytes of the weights in memory.
     public var weightBytes: Int
     public var vocabularySize: Int
@@ -81,12 +83,12 @@ public struct ModelInfo: Sendable, Hashable {
         let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
         let loader = ModelLoader(model: model, tokenizerPath: tokenizer, config: config, logger: silent)
         let files = if let model { try ModelFiles(directory: model) } else { ModelLoader.demoModel }
-        let shape = try files.config()
+        let shape = try loader.shape(of: files)
         let length = try loader.maxModelLength(of: shape)
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
         let plan = MemoryPlan(
             config: shape, engine: config, dtype: loader.dataType(of: shape, checkpoint), maxModelLength: length,
-            maxBatchedTokens: try loader.maxBatchedTokens(length))
+            maxBatchedTokens: try loader.maxBatchedTokens(length), checkpoint: checkpoint)
         let counter = WeightCounter()
         _ = try WeightLoader(
             config: shape, backend: counter, source: checkpoint.map { .checkpoint($0) } ?? .random(seed: 0)
@@ -101,6 +103,7 @@ public struct ModelInfo: Sendable, Hashable {
         checkpointBytes = checkpoint?.byteCount
         dataType = plan.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
         quantization = config.quantization
+        storedQuantization = shape.storedQuantization?.summary
         weightBytes = plan.weightBytes
         vocabularySize = shape.vocabularySize
         hiddenSize = shape.hiddenSize
@@ -125,7 +128,10 @@ public struct ModelInfo: Sendable, Hashable {
 
 extension ModelInfo {
     /// The type of most weights in memory.
-    package var weightType: String { quantization?.rawValue ?? dataType }
+    package var weightType: String {
+        let steps = [storedQuantization, quantization?.rawValue].compactMap(\.self)
+        return steps.isEmpty ? dataType : steps.joined(separator: ", then ")
+    }
 }
 
 extension ModelInfo.Fit {

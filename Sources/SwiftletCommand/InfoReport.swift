@@ -144,6 +144,7 @@ package struct InfoReport: Sendable {
         json.member("parameters", model.parameterCount)
         json.member("dtype", model.dataType)
         if let quantization = model.quantization { json.member("quantization", quantization.rawValue) }
+        if let stored = model.storedQuantization { json.member("stored_quantization", stored) }
         json.member("checkpoint_dtype", model.checkpointType)
         json.member("checkpoint_bytes", model.checkpointBytes)
         json.member("weight_bytes", model.weightBytes)

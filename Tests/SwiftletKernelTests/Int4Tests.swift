@@ -24,15 +24,16 @@ extension Kernels {
                     format: SWIFTLET_WEIGHTS_INT4, groups: weights.groups)
                 // GPTQ's act-order.
                 let order = random.bool() ? (0..<Int32(columns)).shuffled(using: &random) : nil
-                let split = random.int(0...half)  // in two calls
+                let split = random.int(0...half)  // in two tensors
                 let parts = gated ? [SWIFTLET_PART_GATE, SWIFTLET_PART_UP] : [SWIFTLET_PART_WHOLE]
+                var stored: [StoredInt4] = []
                 for (index, part) in parts.enumerated() {
                     for range in [0..<split, split..<half] {
-                        weights.pack(
-                            pool, into: packed, as: arrangement, part: part, base: index * half, rows: range,
-                            order: order)
+                        stored.append(
+                            weights.stored(as: arrangement, part: part, base: index * half, rows: range, order: order))
                     }
                 }
+                StoredInt4.pack(pool, stored, into: packed)
                 let values = weights.values
                 let equal = (0..<weights.rows * columns).allSatisfy {
                     packed.value($0 / columns, $0 % columns) == values[$0]
@@ -45,17 +46,14 @@ extension Kernels {
             let pool = Pool(SWIFTLET_LEVEL_PORTABLE)
             let packed = PackedMatrix(
                 rows: 1, columns: 8, dtype: SWIFTLET_FLOAT32, format: SWIFTLET_WEIGHTS_INT4, groups: swiftlet_groups())
-            var (matrix, scale, word) = (packed.matrix, Float(0.012345), UInt32(0x7654_3210))
-            withUnsafePointer(to: &scale) { scale in
-                withUnsafePointer(to: &word) { word in
-                    var source = swiftlet_int4_source()
-                    source.weights = swiftlet_nibbles(
-                        words: word, row_stride: 1, column_stride: 1, along_rows: false,
-                        shifts: (0, 4, 8, 12, 16, 20, 24, 28))
-                    (source.scales, source.scale_type, source.rows) = (UnsafeRawPointer(scale), SWIFTLET_SOURCE_F32, 1)
-                    swiftlet_pack_int4(pool.cpu, &matrix, &source)
-                }
-            }
+            let scale: Float = 0.012345
+            let stored = StoredInt4()
+            stored.source.weights = swiftlet_nibbles(
+                words: stored.keep([UInt32(0x7654_3210)]), row_stride: 1, column_stride: 1, along_rows: false,
+                shifts: (0, 4, 8, 12, 16, 20, 24, 28))
+            stored.source.scales = stored.keep([scale])
+            (stored.source.scale_type, stored.source.rows) = (SWIFTLET_SOURCE_F32, 1)
+            StoredInt4.pack(pool, [stored], into: packed)
             let wanted = float(bfloat16(scale))
             #expect((0..<8).map { packed.value(0, $0) } == (0..<8).map { Float($0 - 8) * wanted })
         }

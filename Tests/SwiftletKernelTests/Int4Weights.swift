@@ -52,12 +52,12 @@ struct Int4Weights {
         }
     }
 
-    /// Packs rows `range` of a part, which begins at row `base` here. `order`: which of the checkpoint's columns comes
-    /// where.
-    func pack(
-        _ pool: Pool, into packed: PackedMatrix, as arrangement: Arrangement, part: swiftlet_part = SWIFTLET_PART_WHOLE,
-        base: Int = 0, rows range: Range<Int>, order: [Int32]? = nil
-    ) {
+    /// What a checkpoint holds of rows `range` of a part, which begins at row `base` here. `order`: which of the
+    /// checkpoint's columns comes where.
+    func stored(
+        as arrangement: Arrangement, part: swiftlet_part = SWIFTLET_PART_WHOLE, base: Int = 0, rows range: Range<Int>,
+        order: [Int32]? = nil
+    ) -> StoredInt4 {
         let count = range.count
         let first = base + range.lowerBound
         // Words of a tensor [down, along], eight integers each.
@@ -76,53 +76,40 @@ struct Int4Weights {
             return (result, rowStride, columnStride)
         }
         let shifts: [UInt32] = arrangement == .awq ? [0, 16, 4, 20, 8, 24, 12, 28] : [0, 4, 8, 12, 16, 20, 24, 28]
-        var source = swiftlet_int4_source()
-        source.zero_offset = arrangement == .gptq ? 1 : 0
-        var stored = [UInt32](repeating: 0, count: count * columns)
+        let stored = StoredInt4()
+        stored.source.zero_offset = arrangement == .gptq ? 1 : 0
+        var columnsStored = [UInt32](repeating: 0, count: count * columns)
         for row in 0..<count {
             for place in 0..<columns {
                 let column = Int(order?[place] ?? Int32(place))
-                stored[row * columns + column] = integers[(first + row) * columns + place]
+                columnsStored[row * columns + column] = integers[(first + row) * columns + place]
             }
         }
         let weights = words(
-            stored, width: columns, alongRows: arrangement == .awq, transposed: arrangement != .compressedTensors)
-        let offset = UInt32(source.zero_offset)
+            columnsStored, width: columns, alongRows: arrangement == .awq, transposed: arrangement == .gptq)
+        let offset = UInt32(stored.source.zero_offset)
         let storedZeros = zeros[first * groupCount..<(first + count) * groupCount].map { ($0 - offset) & 15 }
         let zeroWords = words(
             storedZeros, width: groupCount, alongRows: true, transposed: arrangement != .compressedTensors)
-        let scaleRows = Array(scales[first * groupCount..<(first + count) * groupCount])
-        source.part = part
-        source.first_row = Int32(range.lowerBound)
-        source.rows = Int32(count)
-        source.scale_type = groups.scales_are_f16 ? SWIFTLET_SOURCE_F16 : SWIFTLET_SOURCE_BF16
-        source.scale_row_stride = groupCount
-        source.scale_group_stride = 1
-        var matrix = packed.matrix
-        func nibbles(_ base: UnsafeRawPointer?, _ row: Int, _ column: Int, alongRows: Bool) -> swiftlet_nibbles {
+        func nibbles(_ words: [UInt32], _ row: Int, _ column: Int, alongRows: Bool) -> swiftlet_nibbles {
             var result = swiftlet_nibbles()
-            (result.words, result.row_stride, result.column_stride) = (base, row, column)
+            (result.words, result.row_stride, result.column_stride) = (stored.keep(words), row, column)
             result.along_rows = alongRows
             withUnsafeMutableBytes(of: &result.shifts) { bytes in
                 for (index, shift) in shifts.enumerated() { bytes[index] = UInt8(shift) }
             }
             return result
         }
-        weights.nibbles.withUnsafeBytes { weightBytes in
-            zeroWords.nibbles.withUnsafeBytes { zeroBytes in
-                scaleRows.withUnsafeBytes { scaleBytes in
-                    source.weights = nibbles(
-                        weightBytes.baseAddress, weights.row, weights.column, alongRows: arrangement == .awq)
-                    source.zeros = nibbles(zeroBytes.baseAddress, zeroWords.row, zeroWords.column, alongRows: true)
-                    source.scales = scaleBytes.baseAddress
-                    guard let order else { return swiftlet_pack_int4(pool.cpu, &matrix, &source) }
-                    order.withUnsafeBufferPointer {
-                        source.order = $0.baseAddress
-                        swiftlet_pack_int4(pool.cpu, &matrix, &source)
-                    }
-                }
-            }
-        }
+        stored.source.weights = nibbles(
+            weights.nibbles, weights.row, weights.column, alongRows: arrangement == .awq)
+        stored.source.zeros = nibbles(zeroWords.nibbles, zeroWords.row, zeroWords.column, alongRows: true)
+        stored.source.scales = stored.keep(Array(scales[first * groupCount..<(first + count) * groupCount]))
+        stored.source.scale_type = groups.scales_are_f16 ? SWIFTLET_SOURCE_F16 : SWIFTLET_SOURCE_BF16
+        (stored.source.scale_row_stride, stored.source.scale_group_stride) = (groupCount, 1)
+        (stored.source.part, stored.source.first_row) = (part, Int32(range.lowerBound))
+        stored.source.rows = Int32(count)
+        if let order { stored.source.order = stored.keep(order)?.assumingMemoryBound(to: Int32.self) }
+        return stored
     }
 
     /// A matrix of all of them.
@@ -130,10 +117,41 @@ struct Int4Weights {
         let packed = PackedMatrix(
             rows: rows, columns: columns, dtype: dtype, gated: gated, format: SWIFTLET_WEIGHTS_INT4, groups: groups)
         let half = gated ? rows / 2 : rows
-        pack(
-            pool, into: packed, as: .gptq, part: gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE, rows: 0..<half)
-        if gated { pack(pool, into: packed, as: .gptq, part: SWIFTLET_PART_UP, base: half, rows: 0..<half) }
+        var parts = [
+            stored(as: .gptq, part: gated ? SWIFTLET_PART_GATE : SWIFTLET_PART_WHOLE, rows: 0..<half)
+        ]
+        if gated { parts.append(stored(as: .gptq, part: SWIFTLET_PART_UP, base: half, rows: 0..<half)) }
+        StoredInt4.pack(pool, parts, into: packed)
         return packed
+    }
+}
+
+/// A source and the memory behind it.
+final class StoredInt4 {
+    var source = swiftlet_int4_source()
+    private var memory: [UnsafeMutableRawPointer] = []
+
+    deinit { for pointer in memory { pointer.deallocate() } }
+
+    /// A copy at an odd address, as tensors in a file may have; nil of nothing.
+    func keep<T>(_ values: [T]) -> UnsafeRawPointer? {
+        guard !values.isEmpty else { return nil }
+        return values.withUnsafeBytes { bytes in
+            // Column orders are this program's own and aligned.
+            let offset = T.self == Int32.self ? 0 : 1
+            let copy = UnsafeMutableRawPointer.allocate(byteCount: bytes.count + offset, alignment: 64)
+            (copy + offset).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+            memory.append(copy)
+            return UnsafeRawPointer(copy + offset)
+        }
+    }
+
+    static func pack(_ pool: Pool, _ parts: [StoredInt4], into packed: PackedMatrix) {
+        parts.map(\.source).withUnsafeBufferPointer { sources in
+            var pack = swiftlet_int4_pack()
+            (pack.matrix, pack.sources, pack.source_count) = (packed.matrix, sources.baseAddress, Int32(sources.count))
+            withExtendedLifetime(parts) { _ = swiftlet_pack_int4(pool.cpu, &pack, 1) }
+        }
     }
 }
 

@@ -154,7 +154,7 @@ import Testing
         (#""rms_norm_eps": "tiny""#, "rms_norm_eps is \"tiny\"; it must be a number from 0 to 1"),
         (#""hidden_act": "gelu""#, "hidden_act \"gelu\" is not supported (supported: silu, gelu_pytorch_tanh)"),
         (#""tie_word_embeddings": 1"#, "tie_word_embeddings is 1; it must be true or false"),
-        (#""quantization_config": {"quant_method": "gptq"}"#, "the weights are quantized (quantization_config)"),
+        (#""quantization_config": {"quant_method": "gguf"}"#, "quant_method \"gguf\" is not supported"),
         (#""final_logit_softcapping": 30.0"#, "final_logit_softcapping 30.0 is not supported for LlamaForCausalLM"),
         (#""partial_rotary_factor": 0.5"#, "partial_rotary_factor 0.5 is not supported"),
         (#""num_experts": 8"#, "num_experts 8 is not supported"),

@@ -49,16 +49,19 @@ static void pack_int4(const check_level *level, problem *p, uint64_t *seed) {
         p->weights[i] = (float)((int32_t)integer - (int32_t)zero) * scale;
     }
     int32_t half = p->matrix.gated ? p->rows / 2 : p->rows;
+    swiftlet_int4_source sources[2];
+    int32_t count = 0;
     for (int32_t first = 0; first < p->rows; first += half) {
-        swiftlet_int4_source source = {
+        sources[count++] = (swiftlet_int4_source){
             .weights = {integers + first * words, (size_t)words, 1, false, {0, 4, 8, 12, 16, 20, 24, 28}},
             .zeros = {zeros + first * zero_words, (size_t)zero_words, 1, false, {0, 4, 8, 12, 16, 20, 24, 28}},
             .scales = scales + first * groups, .scale_type = f16 ? SWIFTLET_SOURCE_F16 : SWIFTLET_SOURCE_BF16,
             .scale_row_stride = (size_t)groups, .scale_group_stride = 1, .rows = half,
             .part = !p->matrix.gated ? SWIFTLET_PART_WHOLE : first == 0 ? SWIFTLET_PART_GATE : SWIFTLET_PART_UP,
         };
-        swiftlet_pack_int4(level->three, &p->matrix, &source);
     }
+    swiftlet_int4_pack pack = {.matrix = p->matrix, .sources = sources, .source_count = count};
+    swiftlet_pack_int4(level->three, &pack, 1);
     free(integers), free(zeros), free(scales);
 }
 

@@ -168,11 +168,17 @@ typedef struct {
     uint8_t shifts[8];                // of each of the eight in the word
 } swiftlet_nibbles;
 
+/// A tensor's bytes in a mapped file.
+typedef struct {
+    const void *bytes;
+    size_t count;
+} swiftlet_mapping;
+
 /// Weights that are quantised already: AWQ's, GPTQ's and compressed-tensors' fit. They are packed as they are: float16
 /// scales into a matrix of float16 scales, bfloat16 ones into one of bfloat16; float32 ones are rounded to bfloat16.
 typedef struct {
     swiftlet_nibbles weights;   // [rows, columns]
-    swiftlet_nibbles zeros;     // [rows, groups], when the matrix has zero points
+    swiftlet_nibbles zeros;     // [rows, groups], when the matrix has zero points; none: all are 8
     int32_t zero_offset;        // added to them: 1 where the checkpoint holds zero - 1
     const void *scales;         // [rows, groups], of any byte alignment
     swiftlet_source scale_type;
@@ -182,7 +188,50 @@ typedef struct {
     int32_t first_row, rows;    // that they go to
 } swiftlet_int4_source;
 
-void swiftlet_pack_int4(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const swiftlet_int4_source *source);
+/// All that fills a matrix of four-bit weights, and the mapped tensors that it lies in (there may be none): their pages
+/// are read ahead, and let go of (not for good) when they are packed.
+typedef struct {
+    swiftlet_matrix matrix;
+    const swiftlet_int4_source *sources;
+    const swiftlet_mapping *mappings;
+    int32_t source_count, mapping_count;
+} swiftlet_int4_pack;
+
+/// Packs all of them, in parallel over all their panels. False when there is no memory for the list of the work.
+bool swiftlet_pack_int4(swiftlet_cpu *cpu, const swiftlet_int4_pack *packs, int32_t count);
+
+/// What a byte of a checkpoint is.
+typedef enum {
+    SWIFTLET_BYTES_INT8 = 0,
+    SWIFTLET_BYTES_UINT8 = 1,  ///< an integer plus 128
+    SWIFTLET_BYTES_E4M3 = 2,   ///< a float of eight bits without infinity (float8_e4m3fn)
+} swiftlet_bytes;
+
+/// Weights of eight bits [rows, columns] with a scale for each `scale_rows` x `scale_columns` of them: value = byte *
+/// scale. Integers with a scale a row become a matrix of eight-bit integers as they are; all others are expanded and
+/// packed as float32 would be.
+typedef struct {
+    const void *bytes;
+    size_t stride;              // from row to row
+    swiftlet_bytes type;
+    const void *scales;         // of any byte alignment
+    swiftlet_source scale_type;
+    size_t scale_stride;        // from one down to the next
+    int32_t scale_rows, scale_columns;
+    int32_t scale_first_row, scale_first_column;  // of the tensor: where the first row and column here are
+    swiftlet_part part;
+    int32_t first_row, rows;    // that they go to
+} swiftlet_bytes_source;
+
+/// All that fills a matrix; see swiftlet_int4_pack.
+typedef struct {
+    swiftlet_matrix matrix;
+    const swiftlet_bytes_source *sources;
+    const swiftlet_mapping *mappings;
+    int32_t source_count, mapping_count;
+} swiftlet_bytes_pack;
+
+bool swiftlet_pack_bytes(swiftlet_cpu *cpu, const swiftlet_bytes_pack *packs, int32_t count);
 
 /// Fills a matrix with uniform values in [-scale, scale), a function of (seed, row, column) alone
 /// (`--load-format dummy`). Padding stays zero.
@@ -223,6 +272,11 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
 /// Stores float32 like SWIFTLET_STORE_FLOAT, each output y as cap * tanh(y / cap); cap > 0.
 void swiftlet_linear_capped(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
                             int32_t tokens, const float *bias, float cap, float *out, size_t out_stride);
+
+/// Either of them (cap 0: the first) for a matrix whose column c belongs to column order[c] of x (GPTQ's act-order).
+void swiftlet_linear_ordered(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const int32_t *order, const void *x,
+                             size_t x_stride, int32_t tokens, const float *bias, swiftlet_epilogue epilogue, float cap,
+                             void *out, size_t out_stride);
 
 // --- Mixture of experts ------------------------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ package protocol Backend: AnyObject, SendableMetatype {
     func makeMatrix(
         rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> Matrix
+    /// A matrix of weights that a checkpoint holds quantised; they may be read only in `finishLoading()`.
+    func makeMatrix(rows: Int, columns: Int, isGated: Bool, stored: StoredMatrix) throws(LLMError) -> Matrix
     /// Notes that this tensor fills these rows; it may be read only in `finishLoading()`.
     func load(_ tensor: Checkpoint.Tensor, into matrix: Matrix, part: MatrixPart, firstRow: Int) throws(LLMError)
     /// Called after the last `load`: all matrices are filled when it returns.

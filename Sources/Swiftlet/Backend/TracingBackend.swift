@@ -26,6 +26,12 @@ package final class TracingBackend<Base: Backend>: Backend {
         try base.makeMatrix(rows: rows, columns: columns, isGated: isGated, quantization: quantization)
     }
 
+    package func makeMatrix(
+        rows: Int, columns: Int, isGated: Bool, stored: StoredMatrix
+    ) throws(LLMError) -> Matrix {
+        try base.makeMatrix(rows: rows, columns: columns, isGated: isGated, stored: stored)
+    }
+
     package func load(
         _ tensor: Checkpoint.Tensor, into matrix: Matrix, part: MatrixPart, firstRow: Int
     ) throws(LLMError) {

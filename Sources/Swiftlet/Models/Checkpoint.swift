@@ -86,13 +86,17 @@ package final class Checkpoint {
 
     package func type(of tensor: String) -> Safetensors.ElementType? { files[tensor]?.tensors[tensor]?.type }
 
+    package func shape(of tensor: String) -> [Int]? { files[tensor]?.tensors[tensor]?.shape }
+
     /// Bytes of all tensors.
     package var byteCount: Int {
         files.reduce(0) { $0 + ($1.value.tensors[$1.key]?.byteRange.count ?? 0) }
     }
 
-    /// A tensor of the given shape; counts as used from now on.
-    package func take(_ tensor: String, shape: [Int]) throws(LLMError) -> Tensor {
+    /// A tensor of the given shape and of one of these types; counts as used from now on.
+    package func take(
+        _ tensor: String, shape: [Int], types: [Safetensors.ElementType] = [.float32, .float16, .bfloat16]
+    ) throws(LLMError) -> Tensor {
         guard let file = files[tensor], let description = file.tensors[tensor] else {
             throw LLMError(.invalidModel, "\(name): tensor \(tensor) is missing")
         }
@@ -101,16 +105,21 @@ package final class Checkpoint {
                 .invalidModel,
                 "\(name): tensor \(tensor) has the shape \(description.shape); config.json asks for \(shape)")
         }
-        switch description.type {
-        case .float32, .float16, .bfloat16: break
-        default:
+        guard types.contains(description.type) else {
             throw LLMError(
                 .unsupportedModel,
-                "\(name): tensor \(tensor) has the dtype \(description.type.rawValue) (supported: F32, F16, BF16)")
+                "\(name): tensor \(tensor) has the dtype \(description.type.rawValue) (supported: "
+                    + "\(types.map(\.rawValue).joined(separator: ", ")))")
         }
         taken.insert(tensor)
         return Tensor(name: tensor, file: file, description: description)
     }
+
+    /// Names of tensors that nobody took.
+    var untaken: [String] { files.keys.filter { !taken.contains($0) } }
+
+    /// Makes a tensor one that nobody took.
+    func giveBack(_ tensor: String) { taken.remove(tensor) }
 
     /// Call after the last `take`: tensors that nobody took are an error, but for those that real folders of the
     /// family carry needlessly.

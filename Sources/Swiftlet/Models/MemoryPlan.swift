@@ -11,10 +11,15 @@ package struct MemoryPlan {
     let dtype: swiftlet_dtype
     let maxModelLength: Int
     let maxBatchedTokens: Int
+    /// Of weights that are stored quantised, from their tensors.
+    private let storedBytes: Int?
 
     package init(
-        config: ModelConfig, engine: EngineConfig, dtype: swiftlet_dtype, maxModelLength: Int, maxBatchedTokens: Int
+        config: ModelConfig, engine: EngineConfig, dtype: swiftlet_dtype, maxModelLength: Int, maxBatchedTokens: Int,
+        checkpoint: Checkpoint? = nil
     ) {
+        storedBytes =
+            config.storedQuantization == nil ? nil : checkpoint?.packedByteCount(dtype, engine.quantization)
         self.config = config
         self.engine = engine
         self.dtype = dtype
@@ -41,8 +46,9 @@ package struct MemoryPlan {
     }
 
     package var weightBytes: Int {
+        if let storedBytes { return storedBytes }
         let (hidden, intermediate, queries) = (config.hiddenSize, config.intermediateSize, config.queryWidth)
-        let quantization = WeightQuantization(engine)
+        let quantization = WeightQuantization(engine, stored: config.storedQuantization)
         func layer(_ rows: Int, _ columns: Int) -> Int {
             WeightQuantization.bytes(rows: rows, columns: columns, quantization.layers, dtype)
         }

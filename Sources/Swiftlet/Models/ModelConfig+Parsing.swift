@@ -10,8 +10,9 @@ extension ModelConfig {
     ///   - config: config.json.
     ///   - generation: generation_config.json, if there is one.
     ///   - tokenizer: tokenizer_config.json, if there is one.
+    ///   - quantization: quantize_config.json, if there is one: what GPTQ's folders had before config.json said it.
     package init(
-        config: [UInt8], generation: [UInt8]? = nil, tokenizer: [UInt8]? = nil
+        config: [UInt8], generation: [UInt8]? = nil, tokenizer: [UInt8]? = nil, quantization: [UInt8]? = nil
     ) throws(LLMError) {
         let outer = try ConfigReader(parsing: config, file: "config.json")
         let family = try ModelFamily(outer)
@@ -54,6 +55,10 @@ extension ModelConfig {
         logitSoftCap = try reader.feature("final_logit_softcapping", of: family).map { Float($0) }
         let (innerDtype, outerDtype) = (try Self.checkpointDtype(reader), try Self.checkpointDtype(outer))
         checkpointDtype = innerDtype ?? outerDtype
+        let (own, around) = (
+            try QuantizationConfig(of: reader), try QuantizationConfig(of: outer, beside: quantization)
+        )
+        storedQuantization = own ?? around
 
         let bosTokens = try outer.tokenIDs("bos_token_id") + reader.tokenIDs("bos_token_id")
         bosTokenID = bosTokens.first { [vocabularySize] in $0 < vocabularySize }

@@ -38,12 +38,6 @@ enum UnsupportedKeys {
     ]
 
     static func check(_ reader: ConfigReader, family: ModelFamily) throws(LLMError) {
-        if reader.value("quantization_config") != nil || reader.value("compression_config") != nil {
-            throw LLMError(
-                .unsupportedModel,
-                "config.json: the weights are quantized (quantization_config); supported are folders with float32, "
-                    + "float16 or bfloat16 weights")
-        }
         // Encoders built from these architectures say so here.
         if try reader.flag("is_causal") == false {
             throw LLMError(.unsupportedModel, "config.json: is_causal false is not supported")

@@ -53,6 +53,8 @@ package struct ModelConfig: Sendable, Hashable {
     package var maxPositionEmbeddings: Int
     /// `torch_dtype` or `dtype`, as it is written (`bfloat16`); nil if not given.
     package var checkpointDtype: String?
+    /// How the weights are stored, of a folder that was published quantised.
+    package var storedQuantization: QuantizationConfig?
 
     // Tokens.
     package var bosTokenID: Int?

@@ -114,7 +114,7 @@ package struct ModelFiles: Sendable {
         do {
             return try ModelConfig(
                 config: config, generation: try data("generation_config.json"),
-                tokenizer: try data("tokenizer_config.json"))
+                tokenizer: try data("tokenizer_config.json"), quantization: try data("quantize_config.json"))
         } catch {
             // The parser names the file; the directory is known here.
             throw LLMError(error.code, path(of: error.message))

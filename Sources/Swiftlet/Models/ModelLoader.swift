@@ -49,13 +49,13 @@ package struct ModelLoader: Sendable {
         _ recorder: TraceRecorder?, wrap: (CPUBackend) -> B
     ) throws(LLMError) -> (Engine<B>, LoadedModel) {
         let files = if let model { try ModelFiles(directory: model) } else { Self.demoModel }
-        let modelConfig = try files.config()
+        let modelConfig = try shape(of: files)
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
         let dtype = dataType(of: modelConfig, checkpoint)
         let maxModelLength = try maxModelLength(of: modelConfig)
         let plan = MemoryPlan(
             config: modelConfig, engine: config, dtype: dtype, maxModelLength: maxModelLength,
-            maxBatchedTokens: try maxBatchedTokens(maxModelLength))
+            maxBatchedTokens: try maxBatchedTokens(maxModelLength), checkpoint: checkpoint)
         try plan.checkFits(available: Platform.availableMemory())
         // A large vocabulary takes as long as a good part of the weights.
         let tokenizerBeside = try Deferred { () throws(LLMError) in try loadTokenizer(files) }
@@ -76,7 +76,7 @@ package struct ModelLoader: Sendable {
         let engine = try makeEngine(
             modelConfig, plan, backend, weights, blockCount, tokenizer, eosTokenIDs, recorder)
 
-        warnAboutSlowPaths(cpu)
+        warnAboutSlowPaths(cpu, modelConfig.storedQuantization)
         let loaded = LoadedModel(
             tokenizer: tokenizer, chatTemplates: try chatTemplates(files),
             defaultSamplingParams: defaultSamplingParams(modelConfig),
@@ -137,6 +137,12 @@ package struct ModelLoader: Sendable {
     }
 
     // MARK: - What the configuration leaves open
+
+    func shape(of files: ModelFiles) throws(LLMError) -> ModelConfig {
+        let shape = try files.config()
+        try shape.storedQuantization?.check(config.quantization)
+        return shape
+    }
 
     func dataType(of model: ModelConfig, _ checkpoint: Checkpoint?) -> swiftlet_dtype {
         switch config.dtype {
@@ -210,12 +216,12 @@ package struct ModelLoader: Sendable {
 
     // MARK: - What is said at start
 
-    private func warnAboutSlowPaths(_ backend: CPUBackend) {
+    private func warnAboutSlowPaths(_ backend: CPUBackend, _ quantization: QuantizationConfig?) {
         if backend.level == SWIFTLET_LEVEL_PORTABLE {
             logger.warning(
                 "kernels run at the portable level: no AVX2 or NEON (or --cpu-level portable), expect a tenth of the speed"
             )
-        } else if config.quantization == nil && backend.dtype == SWIFTLET_BFLOAT16
+        } else if config.quantization == nil && quantization == nil && backend.dtype == SWIFTLET_BFLOAT16
             && ![SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_NEONBF16].contains(backend.level)
         {
             logger.warning(
@@ -229,7 +235,8 @@ package struct ModelLoader: Sendable {
         let millions = Double(plan.parameterCount) / 1e6
         let size = millions < 10 ? "\((millions * 10).rounded() / 10)" : "\(Int(millions.rounded()))"
         let type = backend.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
-        let weights = config.quantization.map { " with \($0.rawValue) weights" } ?? ""
+        let named = config.quantization?.rawValue ?? model.storedQuantization?.summary
+        let weights = named.map { " with \($0) weights" } ?? ""
         let cached = config.kvCacheType == .automatic ? "" : " in \(config.kvCacheType.rawValue)"
         return """
             \(model.family.modelType), \(size) M parameters, \(type)\(weights); kernels \(backend.levelName), \

@@ -1,12 +1,13 @@
 // SupportedModels: what can be run, as text. `swiftlet info --supported` prints it, README's tables are made of it
 // (Tools/docs/update-supported-models; DocumentationTests compare them), and messages about what can't be run use it.
-// Invariant: made from what the code itself looks up: ModelFamily.all, RopeScaling.supportedKinds, `formats`.
+// Invariant: made from what the code itself looks up: ModelFamily.all, RopeScaling.supportedKinds, QuantizedFormat.all.
 
 package enum SupportedModels {
-    /// Forms that weights are read in, one line each. Whoever adds a format adds its line here.
-    package static let formats = [
-        "safetensors, in one file or sharded, in float32, float16 or bfloat16"
-    ]
+    /// Forms that weights are read in, one line each.
+    package static var formats: [String] {
+        ["safetensors, in one file or sharded, in float32, float16 or bfloat16"]
+            + QuantizedFormat.all.map { "`\($0.method)`: \($0.weights); \($0.products)" }
+    }
 
     /// What a model's folder looks like.
     package static let layout =

@@ -16,6 +16,11 @@ package final class WeightCounter: Backend {
         return rows * columns
     }
 
+    package func makeMatrix(rows: Int, columns: Int, isGated: Bool, stored: StoredMatrix) -> Int {
+        parameterCount += rows * columns
+        return rows * columns
+    }
+
     package func load(_ tensor: Checkpoint.Tensor, into matrix: Int, part: MatrixPart, firstRow: Int) {}
     package func fillRandom(_ matrix: Int, seed: UInt64, scale: Float) {}
 

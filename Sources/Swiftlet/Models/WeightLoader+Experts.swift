@@ -8,31 +8,47 @@ extension WeightLoader {
         // A few rows that decide which others are read: they keep their type.
         let router = try matrix(
             [Part(name: prefix + "gate.weight", rows: shape.count)], columns: hidden, nil)
-        let gateUp = try backend.makeMatrices(
-            count: shape.count, rows: 2 * shape.intermediateSize, columns: hidden, isGated: true,
-            quantization: quantization.layers)
-        let down = try backend.makeMatrices(
-            count: shape.count, rows: hidden, columns: shape.intermediateSize, isGated: false,
-            quantization: quantization.layers)
+        let (gateUp, down): ([B.Matrix], [B.Matrix])
         if case .checkpoint(let checkpoint) = source, checkpoint.contains(prefix + "experts.gate_up_proj") {
+            gateUp = try emptyMatrices(shape.count, rows: 2 * shape.intermediateSize, columns: hidden, isGated: true)
+            down = try emptyMatrices(shape.count, rows: hidden, columns: shape.intermediateSize, isGated: false)
             try load(fused: prefix + "experts.", of: checkpoint, shape, gateUp: gateUp, down: down)
         } else {
-            for expert in 0..<shape.count {
+            gateUp = try matrices(shape.count, columns: hidden) { expert in
                 let name = prefix + "experts.\(expert)."
-                try fill(
-                    gateUp[expert],
-                    [
-                        Part(name: name + "gate_proj.weight", rows: shape.intermediateSize, part: .gate),
-                        Part(name: name + "up_proj.weight", rows: shape.intermediateSize, part: .up),
-                    ], columns: hidden)
-                try fill(
-                    down[expert], [Part(name: name + "down_proj.weight", rows: hidden)],
-                    columns: shape.intermediateSize)
+                return [
+                    Part(name: name + "gate_proj.weight", rows: shape.intermediateSize, part: .gate),
+                    Part(name: name + "up_proj.weight", rows: shape.intermediateSize, part: .up),
+                ]
+            }
+            down = try matrices(shape.count, columns: shape.intermediateSize) { expert in
+                [Part(name: prefix + "experts.\(expert).down_proj.weight", rows: hidden)]
             }
         }
         return .mixture(
             router: router,
             experts: try backend.makeExperts(gateUp: gateUp, down: down, shape, activation: config.activation))
+    }
+
+    private func emptyMatrices(_ count: Int, rows: Int, columns: Int, isGated: Bool) throws(LLMError) -> [B.Matrix] {
+        try backend.makeMatrices(
+            count: count, rows: rows, columns: columns, isGated: isGated, quantization: quantization.layers)
+    }
+
+    /// One matrix of each expert, from tensors of its own: as a quantised folder stores them, or plain.
+    private func matrices(
+        _ count: Int, columns: Int, _ parts: (Int) -> [Part]
+    ) throws(LLMError) -> [B.Matrix] {
+        let first = parts(0)
+        if let stored = try storedMatrix(first, columns: columns, quantization.layers) {
+            var all = [stored]
+            for expert in 1..<count { all.append(try matrix(parts(expert), columns: columns, quantization.layers)) }
+            return all
+        }
+        let rows = first.reduce(0) { $0 + $1.rows }
+        let all = try emptyMatrices(count, rows: rows, columns: columns, isGated: first[0].part != .whole)
+        for expert in 0..<count { try fill(all[expert], parts(expert), columns: columns) }
+        return all
     }
 
     /// All experts in one tensor, as transformers keeps them in memory: gate above up.

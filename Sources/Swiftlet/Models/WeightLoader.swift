@@ -57,7 +57,10 @@ package struct WeightLoader<B: Backend> {
                 ? embedding
                 : try matrix([Part(name: headName, rows: vocabulary)], columns: hidden, quantization.head))
         if case .checkpoint(let checkpoint) = source {
-            try checkpoint.finish(unused: config.family.unusedTensors, hasTiedHead: config.hasTiedHead)
+            var unused = config.family.unusedTensors
+            unused.suffixes += config.storedQuantization?.unusedSuffixes ?? []
+            if config.storedQuantization != nil { checkpoint.passOverZeroBiases() }
+            try checkpoint.finish(unused: unused, hasTiedHead: config.hasTiedHead)
         }
         try backend.finishLoading()
         return weights
@@ -159,6 +162,7 @@ package struct WeightLoader<B: Backend> {
     func matrix(
         _ parts: [Part], columns: Int, _ quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> B.Matrix {
+        if let matrix = try storedMatrix(parts, columns: columns, quantization) { return matrix }
         let isGated = parts[0].part != .whole
         let rows = parts.reduce(0) { $0 + $1.rows }
         let matrix = try backend.makeMatrix(
@@ -170,9 +174,7 @@ package struct WeightLoader<B: Backend> {
     func fill(_ matrix: B.Matrix, _ parts: [Part], columns: Int) throws(LLMError) {
         switch source {
         case .random(let seed):
-            // As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.
-            let stream = parts[0].name.utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-            backend.fillRandom(matrix, seed: stream, scale: 0.02 * 1.732)
+            fillRandom(matrix, name: parts[0].name, seed: seed)
         case .checkpoint(let checkpoint):
             var firstRow = 0
             for part in parts {
@@ -183,6 +185,12 @@ package struct WeightLoader<B: Backend> {
                 firstRow += part.rows
             }
         }
+    }
+
+    /// As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.
+    func fillRandom(_ matrix: B.Matrix, name: String, seed: UInt64) {
+        let stream = name.utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        backend.fillRandom(matrix, seed: stream, scale: 0.02 * 1.732)
     }
 
     private func norm(_ part: Part) throws(LLMError) -> B.Vector {

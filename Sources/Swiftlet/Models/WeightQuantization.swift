@@ -15,6 +15,16 @@ package struct WeightQuantization: Sendable {
         head = config.quantizeHead ? config.quantization : nil
     }
 
+    /// How products will be computed: as what is stored says, or else as the engine is told.
+    package init(_ config: EngineConfig, stored: QuantizationConfig?) {
+        var config = config
+        if let stored, let kind = stored.products {
+            config.quantization = kind
+            config.quantizeHead = false
+        }
+        self.init(config)
+    }
+
     /// Columns that share a scale in weights of four bits.
     static let groupSize = SWIFTLET_INT4_GROUP
 

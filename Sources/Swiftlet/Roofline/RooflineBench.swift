@@ -41,18 +41,20 @@ package final class RooflineBench {
         let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
         let loader = ModelLoader(model: model, tokenizerPath: nil, config: engine, logger: silent)
         let files = if let model { try ModelFiles(directory: model) } else { ModelLoader.demoModel }
-        let shape = try files.config()
+        let shape = try loader.shape(of: files)
+        let quantization = WeightQuantization(engine, stored: shape.storedQuantization)
         let checkpoint = engine.loadFormat == .dummy ? nil : try Checkpoint(files)
         let dtype = loader.dataType(of: shape, checkpoint)
         config = shape
         self.isQuick = isQuick
         modelName = files.name
         work = ModelWork(
-            shape, dtype: dtype, quantization: WeightQuantization(engine), kvCacheType: engine.kvCacheType)
+            shape, dtype: dtype, quantization: quantization, kvCacheType: engine.kvCacheType)
         maxContext = min(shape.maximumLength, 4096)
         try Self.checkFits(
             MemoryPlan(
-                config: shape, engine: engine, dtype: dtype, maxModelLength: maxContext, maxBatchedTokens: Self.maxRows)
+                config: shape, engine: engine, dtype: dtype, maxModelLength: maxContext, maxBatchedTokens: Self.maxRows,
+                checkpoint: checkpoint)
         )
         backend = try CPUBackend(
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(),
@@ -62,7 +64,7 @@ package final class RooflineBench {
             source: checkpoint.map { .checkpoint($0) } ?? .random(seed: engine.seed ?? 0),
             quantization: WeightQuantization(engine)
         ).load(positions: maxContext)
-        hasIntegerProducts = engine.quantization == .int8
+        hasIntegerProducts = quantization.layers == .int8
         probe = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts)
     }
 

@@ -76,13 +76,14 @@ package final class RunProbe {
     /// - Parameter model: A Hugging Face directory; nil is the demo model.
     package init(_ model: String?, config engine: EngineConfig) throws(LLMError) {
         let files = if let model { try ModelFiles(directory: model) } else { ModelLoader.demoModel }
-        let shape = try files.config()
         let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
         let loader = ModelLoader(model: model, tokenizerPath: nil, config: engine, logger: silent)
+        let shape = try loader.shape(of: files)
+        let quantization = WeightQuantization(engine, stored: shape.storedQuantization)
         let dtype = loader.dataType(of: shape, engine.loadFormat == .dummy ? nil : try Checkpoint(files))
         self.model = ModelWork(
-            shape, dtype: dtype, quantization: WeightQuantization(engine), kvCacheType: engine.kvCacheType)
-        hasIntegerProducts = engine.quantization == .int8
+            shape, dtype: dtype, quantization: quantization, kvCacheType: engine.kvCacheType)
+        hasIntegerProducts = quantization.layers == .int8
         backend = try CPUBackend(
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(), isPinned: engine.pinThreads,
             dtype: dtype, kvCacheType: engine.kvCacheType)

@@ -9,19 +9,25 @@ package final class CPUExperts {
     private let matrices: [CPUMatrix]
     private let list: UnsafeMutablePointer<swiftlet_matrix>  // gate and up of all, then down of all
 
-    init(gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation) {
+    /// - Throws: ``LLMError`` when the experts of a published folder are not all stored alike.
+    init(
+        gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) throws(LLMError) {
         precondition(gateUp.count == shape.count && down.count == shape.count)
+        for all in [gateUp, down] {
+            guard all.allSatisfy({ $0.columnOrder == nil }) else {
+                throw LLMError(
+                    .unsupportedModel,
+                    "the experts' columns are in an order of their own (act-order), which is not supported; supported "
+                        + "are experts quantised without it")
+            }
+            guard all.allSatisfy({ $0.isStored(like: all[0]) }) else {
+                throw LLMError(.unsupportedModel, "the experts of a layer are quantised in different ways")
+            }
+        }
         matrices = gateUp + down
         list = .allocate(capacity: matrices.count)
         for (index, matrix) in matrices.enumerated() { (list + index).initialize(to: matrix.value) }
-        for (first, all) in [(list[0], gateUp), (list[shape.count], down)] {
-            precondition(
-                all.allSatisfy {
-                    let matrix = $0.value
-                    return matrix.rows == first.rows && matrix.columns == first.columns
-                        && matrix.dtype == first.dtype && matrix.format == first.format
-                })
-        }
         value = swiftlet_experts(
             gate_up: list, down: list + shape.count, count: Int32(shape.count), per_token: Int32(shape.perToken),
             renormalizes: shape.renormalizes,
@@ -29,6 +35,15 @@ package final class CPUExperts {
     }
 
     deinit { list.deallocate() }
+}
+
+extension CPUMatrix {
+    fileprivate func isStored(like other: CPUMatrix) -> Bool {
+        let (a, b) = (value, other.value)
+        precondition(a.rows == b.rows && a.columns == b.columns && a.dtype == b.dtype)
+        return a.format == b.format && a.groups.columns == b.groups.columns
+            && a.groups.has_zeros == b.groups.has_zeros && a.groups.scales_are_f16 == b.groups.scales_are_f16
+    }
 }
 
 extension CPUBackend {
@@ -41,8 +56,8 @@ extension CPUBackend {
 
     package func makeExperts(
         gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
-    ) -> CPUExperts {
-        CPUExperts(gateUp: gateUp, down: down, shape, activation: activation)
+    ) throws(LLMError) -> CPUExperts {
+        try CPUExperts(gateUp: gateUp, down: down, shape, activation: activation)
     }
 
     package func makeWorkspace(of experts: CPUExperts?, maxTokens: Int) throws(LLMError) -> CPUBuffer {

@@ -17,6 +17,7 @@ package final class CPUBackend: Backend {
     package let dtype: swiftlet_dtype
     private let kvCacheType: EngineConfig.KVCacheType
     let cpu: OpaquePointer
+    private var storedLoads = CPUStoredLoads()
     private var pendingLoads: [(tensor: Checkpoint.Tensor, matrix: CPUMatrix, pack: swiftlet_pack)] = []
     let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
 
@@ -101,21 +102,31 @@ package final class CPUBackend: Backend {
             rows: rows, columns: columns, dtype: dtype, format: Self.format(quantization), isGated: isGated)
     }
 
+    package func makeMatrix(
+        rows: Int, columns: Int, isGated: Bool, stored: StoredMatrix
+    ) throws(LLMError) -> CPUMatrix {
+        if case .expanded(let quantization) = stored.format {
+            let matrix = try makeMatrix(rows: rows, columns: columns, isGated: isGated, quantization: quantization)
+            storedLoads.add(stored, into: matrix)
+            return matrix
+        }
+        let (format, groups) = stored.format.kernels
+        let matrix = try CPUMatrix(
+            rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated, groups: groups,
+            order: stored.order)
+        storedLoads.add(stored, into: matrix)
+        return matrix
+    }
+
     package func load(
         _ tensor: Checkpoint.Tensor, into matrix: CPUMatrix, part: MatrixPart, firstRow: Int
     ) throws(LLMError) {
-        let part =
-            switch part {
-            case .whole: SWIFTLET_PART_WHOLE
-            case .gate: SWIFTLET_PART_GATE
-            case .up: SWIFTLET_PART_UP
-            }
         let rows = tensor.shape[0]
         let columns = tensor.shape[1]
         precondition(columns == Int(matrix.value.columns) && firstRow + rows <= Int(matrix.value.rows))
         let source = try tensor.kernelSource()
         let pack = swiftlet_pack(
-            matrix: matrix.value, source: nil, source_stride: columns, type: source, part: part,
+            matrix: matrix.value, source: nil, source_stride: columns, type: source, part: part.kernelPart,
             first_row: Int32(firstRow), rows: Int32(rows), first_item: 0, mapped: tensor.isMapped)
         pendingLoads.append((tensor, matrix, pack))
     }
@@ -132,7 +143,8 @@ package final class CPUBackend: Backend {
             return swiftlet_pack_all(cpu, packs, Int32(packs.count))
         }
         pendingLoads = []
-        guard isDone else { throw LLMError(.outOfMemory, "no memory is left to load weights with") }
+        let areStoredDone = try storedLoads.pack(cpu)
+        guard isDone && areStoredDone else { throw LLMError(.outOfMemory, "no memory is left to load weights with") }
     }
 
     package func fillRandom(_ matrix: CPUMatrix, seed: UInt64, scale: Float) {
@@ -238,6 +250,12 @@ package final class CPUBackend: Backend {
             case .storeCapped: SWIFTLET_STORE_FLOAT
             }
         withUnsafePointer(to: matrix.value) {
+            if let order = matrix.columnOrder {
+                var limit: Float = 0
+                if case .storeCapped(let cap) = epilogue { limit = cap }
+                return swiftlet_linear_ordered(
+                    cpu, $0, order, x.memory, x.stride, Int32(rows), bias?.values, kind, limit, out.memory, out.stride)
+            }
             if case .storeCapped(let cap) = epilogue {
                 swiftlet_linear_capped(
                     cpu, $0, x.memory, x.stride, Int32(rows), bias?.values, cap, out.floats, out.stride)

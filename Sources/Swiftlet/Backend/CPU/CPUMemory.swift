@@ -25,20 +25,30 @@ package final class CPUPages {
 
 package final class CPUMatrix {
     package let value: swiftlet_matrix
+    /// [columns]: which column of x each column belongs to; nil: its own.
+    let columnOrder: UnsafePointer<Int32>?
     private let pages: CPUPages
 
     init(
-        rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool
+        rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool,
+        groups: swiftlet_groups = CPUMatrix.ownGroups, order: [Int32]? = nil
     ) throws(LLMError) {
-        var matrix = try Self.layout(rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated)
+        var matrix = try Self.layout(
+            rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated, groups: groups)
         pages = try CPUPages(byteCount: swiftlet_matrix_bytes(&matrix), for: "a weight matrix of \(rows) x \(columns)")
         matrix.words = pages.memory.assumingMemoryBound(to: UInt32.self)
         value = matrix
+        columnOrder = order.map { order in
+            let copy = UnsafeMutablePointer<Int32>.allocate(capacity: order.count)
+            copy.initialize(from: order, count: order.count)
+            return UnsafePointer(copy)
+        }
     }
 
     private init(_ value: swiftlet_matrix, in pages: CPUPages) {
         self.value = value
         self.pages = pages
+        columnOrder = nil
     }
 
     /// Matrices side by side in one piece of memory: each alone would not fill its huge pages.
@@ -58,18 +68,24 @@ package final class CPUMatrix {
 
     /// A matrix without memory.
     private static func layout(
-        rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool
+        rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool,
+        groups: swiftlet_groups = CPUMatrix.ownGroups
     ) throws(LLMError) -> swiftlet_matrix {
         guard columns <= SWIFTLET_MAX_COLUMNS else {
             throw LLMError(
                 .invalidModel,
                 "a weight matrix has \(columns) columns; the kernels take at most \(SWIFTLET_MAX_COLUMNS)")
         }
-        let groups = swiftlet_groups(
-            columns: Int32(SWIFTLET_INT4_GROUP), has_zeros: false, scales_are_f16: false)
         return swiftlet_matrix(
             words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, groups: groups,
             gated: isGated)
+    }
+
+    deinit { columnOrder?.deallocate() }
+
+    /// Of four-bit weights that are quantised here.
+    static var ownGroups: swiftlet_groups {
+        swiftlet_groups(columns: Int32(SWIFTLET_INT4_GROUP), has_zeros: false, scales_are_f16: false)
     }
 }
 
