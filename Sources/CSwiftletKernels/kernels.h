@@ -40,6 +40,8 @@ typedef struct {
     swiftlet_task logits_greater;     // the same
     swiftlet_task top_logits;         // top_logits_work, one item
     swiftlet_task sample;             // sample_work, item = a row
+    swiftlet_task route;              // route_work, item = a few tokens
+    swiftlet_task sum_experts;        // expert_sum_work, item = token x block of columns
     swiftlet_task rope_and_store[2];  // rope.c's and rope.inc.h's
     swiftlet_task attention[2];       // attention.c's and attention.inc.h's
     swiftlet_task probe_read;         // probe_read_work, item = a chunk
@@ -58,6 +60,9 @@ typedef struct {
 enum {
     SWIFTLET_SCRATCH_BYTES = 512 * 1024,
     SWIFTLET_QUANTIZED_ROWS = 576,  // of activations at once
+    // Tokens of a product's item: enough to amortise bringing the panel into the L2 cache, few enough to hand out evenly.
+    SWIFTLET_CHUNK_TOKENS = 96,
+    EXPERT_SUM_COLUMNS = 1024,  // of an item
 };
 
 struct swiftlet_cpu {
@@ -144,6 +149,10 @@ typedef struct {
     bool prefetches;
 } linear_work;
 
+/// The work of a product with `tokens` rows; x, out, their strides, bias, epilogue and cap are left
+/// to the caller.
+linear_work swiftlet_linear_work(const swiftlet_cpu *cpu, const swiftlet_matrix *matrix, int32_t tokens);
+
 /// What an item of linear_work is.
 typedef struct {
     int32_t panel, first, tokens;
@@ -182,6 +191,25 @@ typedef struct {
     size_t x_stride, out_stride;
     int32_t rows, columns, rows_per_item;
 } quantize_work;
+
+typedef struct {
+    const float *logits;  // [tokens, count]
+    int32_t *experts;     // [tokens, per_token], ascending
+    float *weights;       // [tokens, per_token]
+    size_t logits_stride;
+    int32_t tokens, count, per_token, tokens_per_item;
+    bool renormalizes;
+} route_work;
+
+typedef struct {
+    const float *partials;  // [*, columns], with room for whole vectors
+    const float *weights;   // [tokens, per_token]
+    const int32_t *rows;    // [tokens, per_token], of partials
+    float *out;             // [tokens, columns]
+    size_t partials_stride, out_stride;
+    int32_t columns, per_token, blocks;
+    bool adds;
+} expert_sum_work;
 
 typedef struct {
     double sum;     // of exp(logit - maximum)

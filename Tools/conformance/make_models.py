@@ -8,7 +8,8 @@
 Needs torch and transformers (made with torch 2.13.0, transformers 5.23.0). Weights are rounded to the checkpoint's
 type first; outputs are float32, eager attention, no cache. golden.json: `cases[]` of `prompt_ids`, `last_logits`,
 `prompt_logprobs` (one fewer than the prompt), `greedy[]` of `id`, `margin`, `top_ids`, `top_logprobs`;
-`bfloat16_distance`, the largest relative L2 of last logits when transformers itself computes in bfloat16.
+`bfloat16_distance` and `bfloat16_logprobs`, the largest relative L2 of last logits and the largest difference of
+log-probabilities when transformers itself computes in bfloat16.
 """
 
 import argparse
@@ -25,12 +26,13 @@ from transformers import (
     Gemma2Config, Gemma2ForCausalLM, Gemma3Config, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, Gemma3TextConfig,
     LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Olmo2Config, Olmo2ForCausalLM, Olmo3Config,
     Olmo3ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
-    SmolLM3Config, SmolLM3ForCausalLM)
+    Qwen3MoeConfig, Qwen3MoeForCausalLM, SmolLM3Config, SmolLM3ForCausalLM)
 
 from shapes import SHAPES, random_shapes
 
 FAMILIES = {
     "qwen3": (Qwen3Config, Qwen3ForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    "qwen3-moe": (Qwen3MoeConfig, Qwen3MoeForCausalLM),
     "llama": (LlamaConfig, LlamaForCausalLM), "mistral": (MistralConfig, MistralForCausalLM),
     "gemma2": (Gemma2Config, Gemma2ForCausalLM), "gemma3": (Gemma3TextConfig, Gemma3ForCausalLM),
     "gemma3-vision": (Gemma3Config, Gemma3ForConditionalGeneration), "phi3": (Phi3Config, Phi3ForCausalLM),
@@ -58,7 +60,10 @@ def randomise(model, generator):
                 weight.copy_(3 / math.sqrt(hidden) * noise)
             elif name.endswith("embed_tokens.weight"):
                 weight.copy_(noise)
-            else:
+            elif name.endswith("mlp.gate.weight"):
+                # A router that is sure of itself: rounding is not to send tokens elsewhere.
+                weight.copy_(4 / math.sqrt(hidden) * noise)
+            else:  # the last dimension is the inputs', of all experts in one tensor too
                 weight.copy_(1.3 / math.sqrt(weight.shape[-1]) * noise)
 
 
@@ -113,17 +118,31 @@ def case(model, prompt, steps):
             "prompt_logprobs": [float(logprobs[i, token]) for i, token in enumerate(prompt[1:])], "greedy": greedy}
 
 
-def bfloat16_distance(model_class, folder, cases):
-    """How far rounding alone takes the reference from itself: deep random models go past any fixed limit."""
-    model = model_class.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation="eager").eval()
+def read(model_class, folder, dtype):
+    # Experts one by one: torch's grouped product takes only widths that suit it.
+    eager = dict(attn_implementation="eager", experts_implementation="eager")
+    return model_class.from_pretrained(folder, dtype=dtype, **eager).eval()
+
+
+def bfloat16_distances(model_class, folder, cases):
+    """How far rounding alone takes the reference from itself: deep random models, and those with experts, whose routing
+    it turns, go past any fixed limit. The largest relative L2 of last logits, and the largest difference of the
+    log-probabilities of prompt tokens and of each step's most probable ones."""
+    model = read(model_class, folder, torch.bfloat16)
     fix_rope(model)
-    distances = []
+    logits, logprobs = [], []
     for item in cases:
+        prompt, greedy = item["prompt_ids"], item["greedy"]
         with torch.no_grad():
-            last = model(torch.tensor([item["prompt_ids"]]), use_cache=False).logits[0, -1].float()
-        expected = torch.tensor(item["last_logits"])
-        distances.append(float((last - expected).norm() / expected.norm()))
-    return max(distances)
+            ids = torch.tensor([prompt + [step["id"] for step in greedy[:-1]]])
+            rows = model(ids, use_cache=False).logits[0].float()
+        last, expected = rows[len(prompt) - 1], torch.tensor(item["last_logits"])
+        logits.append(float((last - expected).norm() / expected.norm()))
+        rows = torch.log_softmax(rows, -1)
+        wanted = [(i, [token], [value]) for i, (token, value) in enumerate(zip(prompt[1:], item["prompt_logprobs"]))]
+        wanted += [(len(prompt) - 1 + i, step["top_ids"], step["top_logprobs"]) for i, step in enumerate(greedy)]
+        logprobs += [float((rows[row, tokens] - torch.tensor(values)).abs().max()) for row, tokens, values in wanted]
+    return {"bfloat16_distance": max(logits), "bfloat16_logprobs": max(logprobs)}
 
 
 def rewrite_to_old_form(folder):
@@ -190,7 +209,8 @@ def make(shape, folder):
     config._attn_implementation = "eager"
     model = model_class(config).eval()
     randomise(model, generator)
-    model.to(getattr(torch, shape.dtype)).save_pretrained(folder, max_shard_size=shape.shard)
+    model.to(getattr(torch, shape.dtype)).save_pretrained(
+        folder, max_shard_size=shape.shard, save_original_format=not shape.fused)
     (folder / "generation_config.json").unlink(missing_ok=True)
     if shape.old:
         rewrite_to_old_form(folder)
@@ -198,18 +218,19 @@ def make(shape, folder):
         rename_as_modules(folder)
     drop_keys(folder, shape.drop)
     # Read back, because the rotary frequencies were rounded too, and so that the reference reads this config.json.
-    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = read(model_class, folder, torch.float32)
     config = model.config.get_text_config()
     fix_rope(model)
 
     lengths, steps = (FIXTURE_PROMPT_LENGTHS, FIXTURE_STEPS) if shape.fixture else (shape.lengths, STEPS)
     cases = [case(model, torch.randint(0, config.vocab_size, (length,), generator=generator).tolist(), steps)
              for length in lengths]
+    distances = bfloat16_distances(model_class, folder, cases)
     if shape.fixture:
         for step in [step for item in cases for step in item["greedy"]]:
             del step["top_ids"], step["top_logprobs"]
     golden = {"engine": f"transformers {transformers.__version__} float32 eager", "cases": rounded(cases),
-              "bfloat16_distance": rounded(bfloat16_distance(model_class, folder, cases))}
+              **rounded(distances)}
     (folder / "golden.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
     last = torch.tensor(cases[-1]["last_logits"])
     print(f"{shape.name}: {sum(p.numel() for p in model.parameters())} parameters, logits' deviation {last.std():.2f}")

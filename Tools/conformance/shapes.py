@@ -2,7 +2,8 @@
 
 Every entry starts from BASE of its family and changes what its name says. `old` rewrites config.json to the form
 before transformers 5 (`rope_theta`, `rope_scaling`, `torch_dtype`, no `layer_types`); `drop` are keys removed from
-it, so that the family's defaults count; `shard` is the largest shard.
+it, so that the family's defaults count; `shard` is the largest shard; `fused` keeps all experts of a layer in one
+tensor.
 """
 
 import random
@@ -25,6 +26,7 @@ class Shape:
     shard: str = "1GB"
     lengths: tuple = (1, 5, 70, 200)
     fixture: bool = False
+    fused: bool = False
 
     @property
     def members(self):
@@ -37,6 +39,10 @@ def heads(query, key_value, dimension, **changes):
 
 def rope(kind, theta=10000.0, **parameters):
     return dict(rope_parameters=dict(rope_type=kind, rope_theta=theta, **parameters))
+
+
+def experts(count, per_token, width, **changes):
+    return dict(num_experts=count, num_experts_per_tok=per_token, moe_intermediate_size=width, **changes)
 
 
 def per_type(full, sliding=None):
@@ -286,6 +292,25 @@ SHAPES = [
     Shape("mistral-defaults", "mistral", heads(16, 8, 8, hidden_size=128), old=True, drop=(
         "num_key_value_heads", "head_dim", "rms_norm_eps", "max_position_embeddings", "rope_theta", "rope_scaling",
         "sliding_window", "tie_word_embeddings", "hidden_act")),
+    # Experts.
+    Shape("moe-128-top8", "qwen3-moe", experts(128, 8, 24, norm_topk_prob=True)),
+    Shape("moe-8-top2-sharded-f32", "qwen3-moe", experts(8, 2, 50), dtype="float32", shard="60KB"),
+    Shape("moe-5-top5-old", "qwen3-moe", experts(5, 5, 36, norm_topk_prob=True), old=True),
+    Shape("moe-60-top1-d80", "qwen3-moe", {**heads(3, 1, 80, hidden_size=72), **experts(60, 1, 17)}),
+    Shape("moe-16-top4-every-2nd", "qwen3-moe", experts(
+        16, 4, 33, num_hidden_layers=4, decoder_sparse_step=2, norm_topk_prob=True), dtype="float16"),
+    Shape("moe-12-top3-only-some", "qwen3-moe", experts(
+        12, 3, 70, num_hidden_layers=4, mlp_only_layers=[0, 2], attention_bias=True)),
+    Shape("moe-window", "qwen3-moe", experts(
+        9, 2, 40, use_sliding_window=True, sliding_window=29, max_window_layers=1, norm_topk_prob=True)),
+    Shape("moe-1-top1", "qwen3-moe", experts(1, 1, 96)),
+    Shape("moe-7-top3-fused", "qwen3-moe", experts(7, 3, 41, norm_topk_prob=True), fused=True),
+    Shape("moe-200-top10-yarn", "qwen3-moe", {**experts(200, 10, 8, norm_topk_prob=True), **rope(
+        "yarn", 10000.0, factor=4.0, original_max_position_embeddings=128)}, fused=True, shard="300KB"),
+    Shape("moe-defaults", "qwen3-moe", experts(10, 8, 48, num_key_value_heads=4), old=True, drop=(
+        "num_experts_per_tok", "norm_topk_prob", "mlp_only_layers", "decoder_sparse_step", "num_key_value_heads",
+        "head_dim", "rms_norm_eps", "sliding_window", "use_sliding_window", "max_window_layers",
+        "tie_word_embeddings")),
     # Kept in the repository, so they are as small as they can be.
     Shape("tiny-qwen3-7to1-d24", "qwen3", heads(
         7, 1, 24, hidden_size=24, intermediate_size=50, vocab_size=131, tie_word_embeddings=True), fixture=True),
@@ -298,6 +323,12 @@ SHAPES = [
     Shape("tiny-llama-linear-biases", "llama", dict(
         heads(4, 1, 8, hidden_size=40, intermediate_size=36, vocab_size=103, attention_bias=True, mlp_bias=True),
         **rope("linear", factor=4.0)), old=True, shard="12KB", fixture=True),
+    Shape("tiny-qwen3-moe-mixed", "qwen3-moe", {
+        **heads(2, 1, 16, hidden_size=24, intermediate_size=44, vocab_size=83, num_hidden_layers=3),
+        **experts(7, 3, 20, mlp_only_layers=[1])}, shard="20KB", fixture=True),
+    Shape("tiny-qwen3-moe-fused", "qwen3-moe", {
+        **heads(3, 1, 8, hidden_size=32, intermediate_size=36, vocab_size=79, tie_word_embeddings=True),
+        **experts(5, 2, 36, decoder_sparse_step=2, norm_topk_prob=True)}, fused=True, fixture=True),
     Shape("tiny-mistral-window", "mistral", heads(
         2, 1, 40, hidden_size=24, intermediate_size=52, vocab_size=89, sliding_window=11), fixture=True),
     Shape("tiny-qwen3-window-types", "qwen3", dict(
@@ -334,7 +365,7 @@ def random_shapes(count, seed):
     """Drawn shapes of all families: heads, windows, caps, rope, forms of config.json."""
     draw = random.Random(seed)
     families = ["qwen3", "qwen2", "llama", "mistral", "gemma2", "gemma3", "gemma3", "gemma3-vision", "phi3", "phi3",
-                "smollm3", "olmo2", "olmo3"]
+                "smollm3", "olmo2", "olmo3", "qwen3-moe"]
     return [random_shape(draw, f"random-{seed}-{index}", draw.choice(families)) for index in range(count)]
 
 
@@ -351,7 +382,7 @@ def random_rope(draw, dimension):
 def random_shape(draw, name, family):
     group, key_value = draw.choice([1, 1, 2, 3, 4, 5, 7, 8]), draw.choice([1, 1, 2, 3])
     dimension = 8 * draw.randint(2, draw.choice([4, 12, 32]))
-    free_heads = family in ("qwen3", "llama", "mistral", "gemma2", "gemma3", "gemma3-vision")
+    free_heads = family in ("qwen3", "qwen3-moe", "llama", "mistral", "gemma2", "gemma3", "gemma3-vision")
     if family.startswith("gemma3") or family == "gemma2":
         hidden = group * key_value * draw.randint(2, 12) * 2  # transformers asks for a multiple of the heads
     else:
@@ -385,13 +416,19 @@ def random_shape(draw, name, family):
         changes["sliding_window"] = draw.choice([None, window])
     else:
         changes.update(random_rope(draw, dimension))
+    if family == "qwen3-moe":
+        count = draw.choice([1, 2, 5, 8, 16, 40, 128])
+        changes.update(
+            experts(count, draw.randint(1, min(count, 9)), draw.randint(4, 90)), norm_topk_prob=draw.random() < 0.5,
+            decoder_sparse_step=draw.choice([1, 1, 1, 2]), mlp_only_layers=draw.choice([[], [], [0], [1, 2]]),
+            use_sliding_window=draw.random() < 0.3, sliding_window=window)
     if family == "mistral":
         changes["sliding_window"] = draw.choice([None, window])
     if family == "smollm3" and draw.random() < 0.5:
         changes.update(use_sliding_window=True, sliding_window=window)
     if family == "smollm3":
         changes["no_rope_layer_interval"] = draw.randint(1, 4)
-    if family in ("llama", "qwen3", "smollm3", "olmo2", "gemma2", "gemma3"):
+    if family in ("llama", "qwen3", "qwen3-moe", "smollm3", "olmo2", "gemma2", "gemma3"):
         changes["attention_bias"] = draw.random() < 0.3
     if family in ("llama", "smollm3"):
         changes["mlp_bias"] = draw.random() < 0.3

@@ -224,6 +224,38 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
 void swiftlet_linear_capped(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
                             int32_t tokens, const float *bias, float cap, float *out, size_t out_stride);
 
+// --- Mixture of experts ------------------------------------------------------------------------------------
+
+enum {
+    SWIFTLET_MAX_EXPERTS = 1024,
+    SWIFTLET_MAX_EXPERTS_PER_TOKEN = 64,
+    /// Rows of all experts that are worked on at once, a token having one at each of its experts: what bounds the
+    /// workspace.
+    SWIFTLET_EXPERT_ROWS = 16384,
+};
+
+/// The experts of a layer, all of one shape, dtype and format.
+typedef struct {
+    const swiftlet_matrix *gate_up;  // [count]: gated [2 * intermediate, hidden]
+    const swiftlet_matrix *down;     // [count]: [hidden, intermediate]
+    int32_t count;                   // 1...SWIFTLET_MAX_EXPERTS
+    int32_t per_token;               // 1...count, at most SWIFTLET_MAX_EXPERTS_PER_TOKEN
+    bool renormalizes;               // a token's weights add up to one
+    swiftlet_epilogue activation;    // of gate and up: SWIFTLET_GATED_SILU or SWIFTLET_GATED_GELU
+} swiftlet_experts;
+
+/// Bytes that the operation below wants to work in for up to `tokens` tokens (`words` are not looked at). They are
+/// bounded: more tokens than there is room for go through the experts in several turns.
+size_t swiftlet_experts_workspace_bytes(const swiftlet_experts *experts, int32_t tokens);
+
+/// out (float32) [tokens, hidden] = or += the sum over the per_token experts with a token's largest logits
+/// [tokens, count] of softmax(logits) * down(activation(gate, up)), from the lowest expert number to the highest. The
+/// softmax is that of all experts; among equal logits the lower number counts first. x [tokens, hidden] has the
+/// matrices' dtype. An expert runs once, on the rows that are routed to it. workspace starts on 64 bytes.
+void swiftlet_mixture_of_experts(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *x, size_t x_stride,
+                                 int32_t tokens, const float *logits, size_t logits_stride, bool adds, float *out,
+                                 size_t out_stride, void *workspace);
+
 // --- The paged KV cache ----------------------------------------------------------------------------------
 
 /// One layer's pool: [blocks][kv_heads]{ K panels [block_size / 16][head_dim / unit][16] words,

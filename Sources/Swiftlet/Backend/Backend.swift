@@ -45,6 +45,8 @@ package protocol Backend: AnyObject, SendableMetatype {
     associatedtype Matrix
     /// float32 values: norm weights, biases, rotary tables.
     associatedtype Vector
+    /// The experts of a layer.
+    associatedtype Experts
     /// Activations [rows, columns].
     associatedtype Buffer
     /// The paged KV cache of one layer.
@@ -60,6 +62,16 @@ package protocol Backend: AnyObject, SendableMetatype {
     /// Called after the last `load`: all matrices are filled when it returns.
     func finishLoading() throws(LLMError)
     func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float)
+    /// Matrices of one shape, to be filled one by one.
+    func makeMatrices(
+        count: Int, rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> [Matrix]
+    /// Experts of gated matrices [2 intermediate, hidden] and matrices [hidden, intermediate], one of each a piece.
+    func makeExperts(
+        gateUp: [Matrix], down: [Matrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) throws(LLMError) -> Experts
+    /// What `mixtureOfExperts` works in, for all layers alike; empty without experts.
+    func makeWorkspace(of experts: Experts?, maxTokens: Int) throws(LLMError) -> Buffer
     func makeVector(_ values: [Float]) throws(LLMError) -> Vector
     /// One vector of several tensors, one after the other, with `offset` added to each value.
     func makeVector(from tensors: [Checkpoint.Tensor], adding offset: Float) throws(LLMError) -> Vector
@@ -83,6 +95,9 @@ package protocol Backend: AnyObject, SendableMetatype {
         into out: Buffer)
     func linear(
         _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer)
+    /// Adds to `out` what each row's experts give, by the softmax of its router logits.
+    func mixtureOfExperts(
+        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, into out: Buffer)
     /// Without a rope nothing is turned.
     func ropeAndStore(
         _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
@@ -105,4 +120,15 @@ package protocol Backend: AnyObject, SendableMetatype {
 extension Backend {
     package func finishLoading() {}
     package func provide(_ caches: [Cache], blockCount: Int) {}
+
+    package func makeMatrices(
+        count: Int, rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> [Matrix] {
+        var matrices: [Matrix] = []
+        for _ in 0..<count {
+            matrices.append(
+                try makeMatrix(rows: rows, columns: columns, isGated: isGated, quantization: quantization))
+        }
+        return matrices
+    }
 }

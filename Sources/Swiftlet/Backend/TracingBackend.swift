@@ -7,6 +7,7 @@ package final class TracingBackend<Base: Backend>: Backend {
     package typealias Matrix = Base.Matrix
     package typealias Vector = Base.Vector
     package typealias Buffer = Base.Buffer
+    package typealias Experts = Base.Experts
     package typealias Cache = Base.Cache
 
     private let base: Base
@@ -35,6 +36,22 @@ package final class TracingBackend<Base: Backend>: Backend {
 
     package func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float) {
         base.fillRandom(matrix, seed: seed, scale: scale)
+    }
+
+    package func makeMatrices(
+        count: Int, rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> [Matrix] {
+        try base.makeMatrices(count: count, rows: rows, columns: columns, isGated: isGated, quantization: quantization)
+    }
+
+    package func makeExperts(
+        gateUp: [Matrix], down: [Matrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) throws(LLMError) -> Experts {
+        try base.makeExperts(gateUp: gateUp, down: down, shape, activation: activation)
+    }
+
+    package func makeWorkspace(of experts: Experts?, maxTokens: Int) throws(LLMError) -> Buffer {
+        try base.makeWorkspace(of: experts, maxTokens: maxTokens)
     }
 
     package func makeVector(_ values: [Float]) throws(LLMError) -> Vector { try base.makeVector(values) }
@@ -95,6 +112,13 @@ package final class TracingBackend<Base: Backend>: Backend {
         case .gatedSiLU: recorder.record(.linearSiLU, rows: rows)
         case .gatedGELU: recorder.record(.linearGELU, rows: rows)
         }
+    }
+
+    package func mixtureOfExperts(
+        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, into out: Buffer
+    ) {
+        base.mixtureOfExperts(x, rows: rows, logits: logits, experts, workspace: workspace, into: out)
+        recorder.record(.mixtureOfExperts, rows: rows)
     }
 
     package func ropeAndStore(

@@ -27,6 +27,15 @@ package final class Checkpoint {
 
         package var elementCount: Int { shape.reduce(1, *) }
 
+        /// One of the matrices [rows, columns] of a tensor of three dimensions.
+        package func matrix(_ index: Int) -> Tensor {
+            precondition(shape.count == 3)
+            let one = rows(index..<index + 1)
+            var part = one.description
+            part.shape.removeFirst()
+            return Tensor(name: name, file: file, description: part)
+        }
+
         /// Some of its rows, as a tensor.
         package func rows(_ range: Range<Int>) -> Tensor {
             precondition(range.upperBound <= shape[0] && type.bitCount.isMultiple(of: 8))

@@ -1,5 +1,6 @@
 // DecoderModel: the forward pass of a Llama-like decoder, one straight line of fused operations, for any mix of rows.
-// Owned by the ModelRunner. What differs between families is data: a nil bias, a nil norm or rope, a window.
+// Owned by the ModelRunner. What differs between families is data: a nil bias, a nil norm or rope, a window, experts in
+// place of an MLP.
 //
 // Invariant: T rows go in, T rows come out, and no row looks at another one except through the KV cache.
 
@@ -17,12 +18,21 @@ package final class DecoderModel<B: Backend> {
         var outputBias: B.Vector?
         var attentionOutputNorm: B.Vector?  // [hidden]: of what attention adds to the residual stream
         var mlpNorm: B.Vector?  // [hidden]
+        var feedForward: FeedForward
+        var mlpOutputNorm: B.Vector?  // [hidden]
+        var window: Int?
+    }
+
+    package enum FeedForward {
+        case dense(MLP)
+        case mixture(router: B.Matrix, experts: B.Experts)  // [experts, hidden]
+    }
+
+    package struct MLP {
         var gateUp: B.Matrix  // [2 intermediate, hidden], gated
         var gateUpBias: B.Vector?
         var down: B.Matrix  // [hidden, intermediate]
         var downBias: B.Vector?
-        var mlpOutputNorm: B.Vector?  // [hidden]
-        var window: Int?
     }
 
     package struct Weights {
@@ -30,6 +40,12 @@ package final class DecoderModel<B: Backend> {
         var layers: [Layer]
         var finalNorm: B.Vector  // [hidden]
         var head: B.Matrix  // [vocabulary, hidden]; the embedding itself when tied
+
+        /// Of any layer that has them: they are alike.
+        var experts: B.Experts? {
+            for case .mixture(_, let experts) in layers.lazy.map(\.feedForward) { return experts }
+            return nil
+        }
     }
 
     /// Activations of one step. T is the step's token count.
@@ -41,6 +57,8 @@ package final class DecoderModel<B: Backend> {
         let attended: B.Buffer  // [T, q headDim]
         let activated: B.Buffer  // [T, intermediate]
         let projected: B.Buffer?  // [T, hidden], float32: what is normed before it is added to x
+        let routerLogits: B.Buffer  // [T, experts], float32
+        let experts: B.Buffer  // the backend's own
         let logitInput: B.Buffer  // [slice, hidden]
         let logits: B.Buffer  // [slice, vocabulary], float32
     }
@@ -71,6 +89,8 @@ package final class DecoderModel<B: Backend> {
             activated: try backend.makeBuffer(rows: maxTokens, columns: config.intermediateSize, type: .compute),
             projected: config.family.norms.attentionOutput == nil
                 ? nil : try backend.makeBuffer(rows: maxTokens, columns: config.hiddenSize, type: .float),
+            routerLogits: try backend.makeBuffer(rows: maxTokens, columns: config.experts?.count ?? 0, type: .float),
+            experts: try backend.makeWorkspace(of: weights.experts, maxTokens: maxTokens),
             logitInput: try backend.makeBuffer(rows: maxLogitRows, columns: config.hiddenSize, type: .compute),
             logits: try backend.makeBuffer(rows: maxLogitRows, columns: config.vocabularySize, type: .float))
     }
@@ -97,10 +117,17 @@ package final class DecoderModel<B: Backend> {
                 softCap: config.attentionSoftCap, window: layer.window, into: w.attended)
             add(w.attended, rows: rows, layer.output, bias: layer.outputBias, norm: layer.attentionOutputNorm)
             b.rmsNorm(w.x, rows: rows, weight: layer.mlpNorm, epsilon: epsilon, into: w.hidden)
-            b.linear(
-                w.hidden, rows: rows, layer.gateUp, bias: layer.gateUpBias, epilogue: config.activation.epilogue,
-                into: w.activated)
-            add(w.activated, rows: rows, layer.down, bias: layer.downBias, norm: layer.mlpOutputNorm)
+            switch layer.feedForward {
+            case .dense(let mlp):
+                b.linear(
+                    w.hidden, rows: rows, mlp.gateUp, bias: mlp.gateUpBias, epilogue: config.activation.epilogue,
+                    into: w.activated)
+                add(w.activated, rows: rows, mlp.down, bias: mlp.downBias, norm: layer.mlpOutputNorm)
+            case .mixture(let router, let experts):
+                b.linear(w.hidden, rows: rows, router, bias: nil, epilogue: .store, into: w.routerLogits)
+                b.mixtureOfExperts(
+                    w.hidden, rows: rows, logits: w.routerLogits, experts, workspace: w.experts, into: w.x)
+            }
         }
     }
 

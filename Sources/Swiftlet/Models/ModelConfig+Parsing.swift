@@ -22,6 +22,7 @@ extension ModelConfig {
         layerCount = try reader.requiredInteger("num_hidden_layers", in: 1...Limits.layers, of: family)
         intermediateSize = try reader.requiredInteger("intermediate_size", in: 1...Limits.width, of: family)
         vocabularySize = try reader.requiredInteger("vocab_size", in: 1...Limits.vocabulary, of: family)
+        experts = try MixtureOfExperts(reader, family: family, layerCount: layerCount)
         (queryHeadCount, keyValueHeadCount, headDimension) = try Self.heads(
             reader, family: family, hiddenSize: hiddenSize)
 

@@ -16,7 +16,7 @@ extension ModelConfig {
         case .layerTypes:
             // A `sliding_window` without `layer_types` has no effect in these families' reference either.
             return Array(repeating: nil, count: layerCount)
-        case .everyLayer:
+        case .everyLayer, .everyLayerIfUsed:
             return Array(repeating: window, count: layerCount)
         case .upperLayers:
             let first = try reader.integer("max_window_layers", in: 0...Int(Int32.max)) ?? 28
@@ -31,7 +31,7 @@ extension ModelConfig {
 
     /// `sliding_window`, or the reference's default where the key is absent (null means none).
     private static func configuredWindow(_ reader: ConfigReader, family: ModelFamily) throws(LLMError) -> Int? {
-        if family.window == .upperLayers || family.window == .layersWithoutRope {
+        if [.upperLayers, .layersWithoutRope, .everyLayerIfUsed].contains(family.window) {
             guard try reader.flag("use_sliding_window") ?? false else { return nil }
         }
         let window = try reader.integer("sliding_window", in: 1...Int(Int32.max))

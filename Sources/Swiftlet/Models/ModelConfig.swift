@@ -15,6 +15,8 @@ package struct ModelConfig: Sendable, Hashable {
     package var headDimension: Int
     package var intermediateSize: Int
     package var vocabularySize: Int
+    /// What layers have in place of an MLP; nil: none has it.
+    package var experts: MixtureOfExperts?
 
     // Arithmetic.
     package var rmsNormEpsilon: Float
@@ -75,6 +77,8 @@ package struct ModelConfig: Sendable, Hashable {
     package enum Limits {
         package static let layers = 1024
         package static let width = 1 << 20
+        /// Of all experts of a layer side by side.
+        package static let expertWidth = 1 << 24
         package static let heads = 1 << 14
         package static let headDimension = 256
         package static let vocabulary = 1 << 24
@@ -87,6 +91,8 @@ package struct ModelConfig: Sendable, Hashable {
     package var queryWidth: Int { queryHeadCount * headDimension }
     /// Width of all key (or value) heads side by side.
     package var keyValueWidth: Int { keyValueHeadCount * headDimension }
+    /// Layers with an MLP of `intermediateSize`.
+    package var denseLayerCount: Int { layerCount - (experts?.layerCount ?? 0) }
     /// Factor of query-key products before the softmax.
     package var attentionScale: Float { 1 / attentionScalar.squareRoot() }
 }

@@ -70,6 +70,8 @@ package struct ModelFamily: Sendable, Hashable {
         case everyLayer
         /// If `use_sliding_window`: from layer `max_window_layers` on.
         case upperLayers
+        /// If `use_sliding_window`: all layers.
+        case everyLayerIfUsed
         /// All but each so-manieth one; `sliding_window_pattern` gives another number.
         case allBut(every: Int)
         /// If `use_sliding_window`: those without rope.

@@ -90,6 +90,15 @@ package struct ConfigReader {
         return text
     }
 
+    func integers(_ key: String) throws(LLMError) -> [Int]? {
+        guard let value = value(key) else { return nil }
+        let integers = value.elements.compactMap(\.int)
+        guard value.kind == .array, integers.count == value.count else {
+            throw mistyped(key, value, expected: "a list of integers")
+        }
+        return integers
+    }
+
     func strings(_ key: String) throws(LLMError) -> [String]? {
         guard let value = value(key) else { return nil }
         let strings = value.elements.compactMap(\.string)

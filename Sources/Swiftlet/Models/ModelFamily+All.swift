@@ -11,6 +11,15 @@ extension ModelFamily {
                 "head_dim": 128, "num_key_value_heads": 32, "max_position_embeddings": 32_768, "sliding_window": 4096,
             ]),
         ModelFamily(
+            architecture: "Qwen3MoeForCausalLM", modelType: "qwen3_moe",
+            models: "Qwen3 with experts (30B-A3B, 235B-A22B)",
+            hasQKNorm: true, window: .everyLayerIfUsed,
+            defaults: [
+                "num_key_value_heads": 4, "max_position_embeddings": 32_768, "sliding_window": 4096, "num_experts": 128,
+                "num_experts_per_tok": 8, "moe_intermediate_size": 768,
+            ],
+            keys: ["num_experts", "num_local_experts", "num_experts_per_tok", "moe_intermediate_size"]),
+        ModelFamily(
             architecture: "Qwen2ForCausalLM", modelType: "qwen2", models: "Qwen2, Qwen2.5",
             attentionBias: .queryKeyValue, window: .upperLayers,
             defaults: ["num_key_value_heads": 32, "max_position_embeddings": 32_768, "sliding_window": 4096]),

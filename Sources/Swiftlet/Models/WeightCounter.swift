@@ -32,6 +32,10 @@ package final class WeightCounter: Backend {
     }
 
     package func makeBuffer(rows: Int, columns: Int, type: ElementType) -> Int { rows * columns }
+    package func makeExperts(
+        gateUp: [Int], down: [Int], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) -> Int { shape.count }
+    package func makeWorkspace(of experts: Int?, maxTokens: Int) -> Int { maxTokens }
     package func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) -> Int { blockCount }
 
     // MARK: - Never reached
@@ -48,6 +52,9 @@ package final class WeightCounter: Backend {
     package func linear(_ x: Int, rows: Int, _ matrix: Int, bias: Int?, epilogue: LinearEpilogue, into out: Int) {
         unreachable()
     }
+    package func mixtureOfExperts(
+        _ x: Int, rows: Int, logits: Int, _ experts: Int, workspace: Int, into out: Int
+    ) { unreachable() }
     package func ropeAndStore(
         _ qkv: Int, _ batch: Batch, queryHeads: Int, queryNorm: Int?, keyNorm: Int?, epsilon: Float, rope: Int?,
         rotaryDim: Int, into queries: Int, cache: Int

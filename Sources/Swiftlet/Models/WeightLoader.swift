@@ -12,7 +12,7 @@ package struct WeightLoader<B: Backend> {
     }
 
     /// A matrix is filled by these tensors, one below the other.
-    private struct Part {
+    struct Part {
         var name: String
         var rows: Int
         var part = MatrixPart.whole
@@ -82,7 +82,6 @@ package struct WeightLoader<B: Backend> {
 
     private func layer(_ index: Int, rope: B.Vector?) throws(LLMError) -> DecoderModel<B>.Layer {
         let (hidden, queries, keys) = (config.hiddenSize, config.queryWidth, config.keyValueWidth)
-        let intermediate = config.intermediateSize
         let prefix = prefix + "layers.\(index)."
         func part(_ name: String, _ rows: Int, _ part: MatrixPart = .whole) -> Part {
             Part(name: prefix + name, rows: rows, part: part)
@@ -119,37 +118,56 @@ package struct WeightLoader<B: Backend> {
             outputBias: try bias(config.outputBias, [part("self_attn.o_proj.bias", hidden)]),
             attentionOutputNorm: try norm(names.attentionOutput, hidden),
             mlpNorm: try norm(names.mlp, hidden),
-            gateUp: try matrix(gateUpParts(prefix), columns: hidden, quantization.layers),
-            gateUpBias: try bias(
-                config.mlpBias, [part("mlp.gate_proj.bias", intermediate), part("mlp.up_proj.bias", intermediate)]),
-            down: try matrix([part("mlp.down_proj.weight", hidden)], columns: intermediate, quantization.layers),
-            downBias: try bias(config.mlpBias, [part("mlp.down_proj.bias", hidden)]),
+            feedForward: try feedForward(index),
             mlpOutputNorm: try norm(names.mlpOutput, hidden),
             window: config.slidingWindows[index])
+    }
+
+    private func feedForward(_ index: Int) throws(LLMError) -> DecoderModel<B>.FeedForward {
+        let prefix = prefix + "layers.\(index).mlp."
+        if let experts = config.experts, experts.layers[index] { return try mixture(experts, prefix) }
+        let (hidden, intermediate) = (config.hiddenSize, config.intermediateSize)
+        func bias(_ names: [(String, rows: Int)]) throws(LLMError) -> B.Vector? {
+            guard config.mlpBias else { return nil }
+            return try vector(names.map { Part(name: prefix + $0.0, rows: $0.rows) }, dummy: 0)
+        }
+        return .dense(
+            DecoderModel<B>.MLP(
+                gateUp: try matrix(gateUpParts(prefix), columns: hidden, quantization.layers),
+                gateUpBias: try bias([("gate_proj.bias", intermediate), ("up_proj.bias", intermediate)]),
+                down: try matrix(
+                    [Part(name: prefix + "down_proj.weight", rows: hidden)], columns: intermediate,
+                    quantization.layers),
+                downBias: try bias([("down_proj.bias", hidden)])))
     }
 
     private func gateUpParts(_ prefix: String) -> [Part] {
         let rows = config.intermediateSize
         guard config.family.fusesProjections else {
             return [
-                Part(name: prefix + "mlp.gate_proj.weight", rows: rows, part: .gate),
-                Part(name: prefix + "mlp.up_proj.weight", rows: rows, part: .up),
+                Part(name: prefix + "gate_proj.weight", rows: rows, part: .gate),
+                Part(name: prefix + "up_proj.weight", rows: rows, part: .up),
             ]
         }
-        let name = prefix + "mlp.gate_up_proj.weight"
+        let name = prefix + "gate_up_proj.weight"
         return [
             Part(name: name, rows: rows, part: .gate, tensorRows: 2 * rows),
             Part(name: name, rows: rows, part: .up, firstRow: rows, tensorRows: 2 * rows),
         ]
     }
 
-    private func matrix(
+    func matrix(
         _ parts: [Part], columns: Int, _ quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> B.Matrix {
         let isGated = parts[0].part != .whole
         let rows = parts.reduce(0) { $0 + $1.rows }
         let matrix = try backend.makeMatrix(
             rows: rows, columns: columns, isGated: isGated, quantization: quantization)
+        try fill(matrix, parts, columns: columns)
+        return matrix
+    }
+
+    func fill(_ matrix: B.Matrix, _ parts: [Part], columns: Int) throws(LLMError) {
         switch source {
         case .random(let seed):
             // As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.
@@ -160,11 +178,11 @@ package struct WeightLoader<B: Backend> {
             for part in parts {
                 let tensor = try checkpoint.take(part.name, shape: [part.tensorRows ?? part.rows, columns])
                 let rows = part.firstRow..<part.firstRow + part.rows
-                try backend.load(tensor.rows(rows), into: matrix, part: part.part, firstRow: isGated ? 0 : firstRow)
+                try backend.load(
+                    tensor.rows(rows), into: matrix, part: part.part, firstRow: part.part == .whole ? firstRow : 0)
                 firstRow += part.rows
             }
         }
-        return matrix
     }
 
     private func norm(_ part: Part) throws(LLMError) -> B.Vector {

@@ -47,6 +47,16 @@ enum DummyModel {
          "eos_token_id": 7}
         """
 
+    /// Qwen3 with experts in two of three layers, whose width fills no panel.
+    static let qwen3MoE = """
+        {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "hidden_size": 72,
+         "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+         "intermediate_size": 100, "num_experts": 11, "num_experts_per_tok": 3, "moe_intermediate_size": 36,
+         "norm_topk_prob": true, "mlp_only_layers": [1], "vocab_size": 331, "rms_norm_eps": 1e-6,
+         "rope_theta": 10000.0, "tie_word_embeddings": true, "max_position_embeddings": 512, "hidden_act": "silu",
+         "torch_dtype": "bfloat16", "eos_token_id": 7}
+        """
+
     /// Gemma 2 with caps that scores and logits feel, and a window.
     static let gemma2 = """
         {"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "hidden_size": 60, "num_hidden_layers": 2,

@@ -1,7 +1,7 @@
 // CPUBackend: Backend on the C kernels. Owned by the engine thread.
 //
-// Invariant: this file, its extension and CPUMemory are the only ones that hand pointers to the kernels; every size they
-// are given comes from the owners' own fields.
+// Invariant: the files of this folder are the only ones that hand pointers to the kernels; every size they are given
+// comes from the owners' own fields.
 
 package import CSwiftletKernels
 
@@ -9,6 +9,7 @@ package final class CPUBackend: Backend {
     package typealias Matrix = CPUMatrix
     package typealias Vector = CPUVector
     package typealias Buffer = CPUBuffer
+    package typealias Experts = CPUExperts
     package typealias Cache = CPUCache
 
     package let level: swiftlet_level
@@ -83,7 +84,7 @@ package final class CPUBackend: Backend {
         String(cString: swiftlet_probe_instruction(cpu, dtype, Self.format(quantization)))
     }
 
-    private static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
+    static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
         switch quantization {
         case nil: SWIFTLET_WEIGHTS_NATIVE
         case .int8: SWIFTLET_WEIGHTS_INT8
