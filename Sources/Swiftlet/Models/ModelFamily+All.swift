@@ -1,4 +1,4 @@
-// ModelFamily+All: the registry of supported families. `swiftlet info --families`, the messages about models that are
+// ModelFamily+All: the registry of supported families. `swiftlet info --supported`, the messages about models that are
 // not supported, and README's table are made from it.
 // Invariant: whatever is in this list is checked against outputs of the reference implementation.
 
