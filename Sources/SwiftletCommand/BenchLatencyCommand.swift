@@ -59,7 +59,7 @@ package struct BenchLatencyCommand: AsyncParsableCommand {
     }
 
     private func measure(_ interrupts: Interrupts) async throws {
-        let session = try BenchSession(engine, output: output)
+        let session = try BenchSession(try await engine.resolved(), output: output)
         guard inputLength + outputLength <= session.model.maxModelLength else {
             throw BenchLimits.tooLong(inputLength, outputLength, session.model)
         }
