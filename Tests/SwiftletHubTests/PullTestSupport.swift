@@ -33,6 +33,9 @@ func size(_ path: String) -> Int? {
     return stat(path, &status) == 0 ? Int(status.st_size) : nil
 }
 
+/// A Python that has Hugging Face's own library.
+let python = getenv("SWIFTLET_HUGGINGFACE_HUB").map { String(cString: $0) }
+
 enum Shell {
     /// Runs a line of the shell; its exit code.
     static func run(_ line: String) -> Int32 {
