@@ -65,13 +65,16 @@ package struct HubListing: Sendable {
     private let entries: [String: Entry]
 
     /// Reads the answer to `/api/models/OWNER/NAME/revision/REVISION?blobs=true`.
+    ///
+    /// - Throws: ``LLMError``: `downloadFailed` for what is no JSON, as half of an answer is not; `invalidModel` for
+    ///   what makes no sense.
     package init(_ bytes: [UInt8], maxFiles: Int) throws(LLMError) {
-        func wrong(_ what: String) -> LLMError { LLMError(.downloadFailed, "the hub's list of files \(what)") }
+        func wrong(_ what: String) -> LLMError { LLMError(.invalidModel, "the hub's list of files \(what)") }
         let root: JSONValue
         do {
             root = try JSONDocument(parsing: bytes, maximumDepth: 64).root
         } catch {
-            throw wrong("is not valid JSON: \(error)")
+            throw LLMError(.downloadFailed, "the hub's list of files is not valid JSON: \(error)")
         }
         guard let commit = root["sha"]?.string, HubCache.isCommit(commit) else { throw wrong("names no commit") }
         guard let siblings = root["siblings"], siblings.kind == .array else { throw wrong("has no files") }

@@ -68,8 +68,7 @@ struct Pull {
             do throws(LLMError) {
                 return try HubListing(bytes, maxFiles: settings.maxFiles)
             } catch {
-                // Half of an answer reads like this too.
-                throw HubFailure.temporary(error.message)
+                throw error.code == .downloadFailed ? HubFailure.temporary(error.message) : HubFailure.final(error)
             }
         }
     }

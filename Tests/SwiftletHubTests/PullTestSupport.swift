@@ -105,7 +105,7 @@ struct PullBench {
             endpoint: try #require(HubURL(hub.address)), token: "hf_secret",
             cache: HubCache(path: folder.path + "/hub"))
         settings.connectTimeout = .seconds(2)
-        settings.answerTimeout = .seconds(5)
+        settings.answerTimeout = .seconds(60)
         settings.firstPause = .milliseconds(2)
         settings.longestPause = .milliseconds(20)
         settings.growth = 50_000
