@@ -67,11 +67,12 @@ let package = Package(
         .target(
             name: "SwiftletHub",
             dependencies: [
-                "Swiftlet", "SwiftletJSON",
+                "Swiftlet", "SwiftletJSON", "SwiftletTemplate",
                 server("AsyncHTTPClient", "async-http-client"),
                 server("Crypto", "swift-crypto"),
                 server("NIOCore", "swift-nio"),
                 server("NIOHTTP1", "swift-nio"),
+                server("NIOPosix", "swift-nio"),
                 server("NIOSSL", "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -123,9 +124,8 @@ let package = Package(
         .testTarget(
             name: "SwiftletHubTests",
             dependencies: [
-                "SwiftletHub", "Swiftlet", "SwiftletJSON", "SwiftletTestSupport",
-                server("Hummingbird", "hummingbird"),
-                server("NIOCore", "swift-nio"),
+                "SwiftletHub", "Swiftlet", "SwiftletTestSupport",
+                server("Crypto", "swift-crypto"),
             ],
             swiftSettings: swiftSettings),
         .testTarget(

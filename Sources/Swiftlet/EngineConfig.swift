@@ -85,6 +85,8 @@ public struct EngineConfig: Sendable, Hashable {
     public var seed: UInt64?
     /// `load_format`. Default automatic.
     public var loadFormat: LoadFormat
+    /// Branch, tag or commit of a model that is named as on the hub (`revision`). Default `main`.
+    public var revision: String?
     /// Requests that may wait before new ones are refused with `queueFull`. Default: no limit.
     public var maxQueuedRequests: Int?
     /// The limit for `logprobs` and `promptLogprobs` (`max_logprobs`). Default 20.
@@ -101,7 +103,8 @@ public struct EngineConfig: Sendable, Hashable {
         kvCache: KVCacheSize = .automatic, enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,
         enableMixedBatches: Bool = true, traceFile: String? = nil, threads: Int? = nil,
         pinThreads: Bool = true, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
-        maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20, useGenerationConfig: Bool = true
+        revision: String? = nil, maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20,
+        useGenerationConfig: Bool = true
     ) {
         self.dtype = dtype
         self.quantization = quantization
@@ -121,6 +124,7 @@ public struct EngineConfig: Sendable, Hashable {
         self.cpuLevel = cpuLevel
         self.seed = seed
         self.loadFormat = loadFormat
+        self.revision = revision
         self.maxQueuedRequests = maxQueuedRequests
         self.maxLogprobs = maxLogprobs
         self.useGenerationConfig = useGenerationConfig

@@ -36,7 +36,8 @@ public final class LLM: Sendable {
     /// Loads a model and starts its engine.
     ///
     /// - Parameters:
-    ///   - model: A Hugging Face directory; nil is the demo model inside this library.
+    ///   - model: A Hugging Face directory, or `OWNER/NAME` of a model in the hub's cache (nothing is downloaded:
+    ///     `Hub.pull` of SwiftletHub does that); nil is the demo model inside this library.
     ///   - tokenizer: A directory or `tokenizer.json` to use instead of the model's own.
     ///   - config: What is fixed for the engine's life.
     ///   - logitsProcessors: Rules of one's own in the choice of tokens, run in this order (`logits_processors`).

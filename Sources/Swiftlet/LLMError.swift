@@ -8,7 +8,7 @@ public struct LLMError: Error, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Value: String {
             case invalidConfiguration, invalidModel, unsupportedModel, invalidRequest
-            case outOfMemory, inputOutput, queueFull, engineFailed
+            case outOfMemory, inputOutput, queueFull, engineFailed, downloadFailed
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
@@ -29,6 +29,8 @@ public struct LLMError: Error, Sendable, CustomStringConvertible {
         public static let queueFull = Code(.queueFull)
         /// The engine stopped: a device failed, or ``LLM/shutdown()`` was called.
         public static let engineFailed = Code(.engineFailed)
+        /// The hub refused, could not be reached, or sent something else than it announced.
+        public static let downloadFailed = Code(.downloadFailed)
 
         public var description: String { value.rawValue }
     }

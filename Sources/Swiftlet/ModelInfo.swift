@@ -82,7 +82,7 @@ public struct ModelInfo: Sendable, Hashable {
         try config.validate()
         let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
         let loader = ModelLoader(model: model, tokenizerPath: tokenizer, config: config, logger: silent)
-        let files = if let model { try ModelFiles(directory: model) } else { ModelLoader.demoModel }
+        let files = try ModelFiles(model, config)
         let shape = try loader.shape(of: files)
         let length = try loader.maxModelLength(of: shape)
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)

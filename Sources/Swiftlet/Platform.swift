@@ -19,6 +19,9 @@ package enum Platform {
     package static func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
     package static func logarithm(_ value: Double) -> Double { log(value) }
 
+    /// A variable of the environment; nil when it is not set.
+    package static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
     // MARK: Files
 
     /// Names in a directory, sorted, without `.` and `..`; nil if it can't be read.

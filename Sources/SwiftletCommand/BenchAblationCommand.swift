@@ -76,7 +76,7 @@ package struct BenchAblationCommand: AsyncParsableCommand {
     }
 
     private func measure(_ interrupts: Interrupts) async throws {
-        let session = try BenchSession(engine, output: nil)
+        let session = try BenchSession(try await engine.resolved(), output: nil)
         var workload = BenchWorkload.random(
             count: numPrompts, inputLength: inputLength, outputLength: outputLength,
             vocabularySize: session.model.vocabularySize, seed: session.engine.seed ?? 0)

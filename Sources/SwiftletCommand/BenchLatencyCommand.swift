@@ -60,7 +60,7 @@ package struct BenchLatencyCommand: AsyncParsableCommand {
     }
 
     private func measure(_ interrupts: Interrupts) async throws {
-        var engine = engine
+        var engine = try await engine.resolved()
         engine.enablePrefixCaching = engine.enablePrefixCaching ?? false
         let session = try BenchSession(engine, output: output)
         guard inputLength + outputLength <= session.model.maxModelLength else {

@@ -23,7 +23,9 @@ package struct BenchRooflineCommand: ParsableCommand {
 
     @Option(
         name: [.long, .customShort("m")],
-        help: ArgumentHelp("Folder of a Hugging Face model (default: the built-in demo model).", valueName: "dir"))
+        help: ArgumentHelp(
+            "Folder of a Hugging Face model, or OWNER/NAME in the hub's cache (default: the built-in demo model).",
+            valueName: "model"))
     package var model: String?
 
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")

@@ -71,9 +71,10 @@ package struct BenchThroughputCommand: AsyncParsableCommand {
     }
 
     private func measure(_ interrupts: Interrupts) async throws {
-        var session = try BenchSession(engine, output: output)
+        let resolved = try await engine.resolved()
+        var session = try BenchSession(resolved, output: output)
         if dataset == .nanoVLLM, engine.maxModelLen == nil, session.model.maxModelLength > 4096 {
-            var limited = engine
+            var limited = resolved
             limited.maxModelLen = Size(argument: "4096")
             session = try BenchSession(limited, output: output)
         }

@@ -23,8 +23,8 @@ package struct BenchTokenizerCommand: ParsableCommand {
     @Option(
         name: [.long, .customShort("m")],
         help: ArgumentHelp(
-            "Folder of a Hugging Face model, or a tokenizer.json (default: the built-in demo model).",
-            valueName: "path"))
+            "Folder of a Hugging Face model, OWNER/NAME in the hub's cache, or a tokenizer.json (default: the built-in demo model).",
+            valueName: "model"))
     package var model: String?
 
     @Option(help: ArgumentHelp("How often each is done; the shortest time counts.", valueName: "count"))

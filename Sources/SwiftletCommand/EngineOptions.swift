@@ -9,8 +9,13 @@ package import Swiftlet
 package struct EngineOptions: ParsableArguments {
     @Option(
         name: [.long, .customShort("m")],
-        help: ArgumentHelp("Folder of a Hugging Face model (default: the built-in demo model).", valueName: "dir"))
+        help: ArgumentHelp(
+            "Folder of a Hugging Face model, or OWNER/NAME on the hub (default: the built-in demo model).",
+            valueName: "model"))
     package var model: String?
+
+    @Option(help: ArgumentHelp("Branch, tag or commit of a model of the hub (default: main).", valueName: "name"))
+    package var revision: String?
 
     @Option(help: ArgumentHelp("Folder or tokenizer.json to use instead of the model's.", valueName: "path"))
     package var tokenizer: String?
@@ -108,6 +113,7 @@ package struct EngineOptions: ParsableArguments {
         config.quantizeHead = quantized.quantizeHead
         config.kvCacheType = quantized.kvCacheDtype
         config.loadFormat = loadFormat
+        config.revision = revision
         config.maxModelLength = maxModelLen?.value
         config.maxSequences = maxNumSeqs ?? config.maxSequences
         config.maxBatchedTokens = maxNumBatchedTokens?.value
@@ -134,16 +140,26 @@ package struct EngineOptions: ParsableArguments {
         return logLevel ?? named ?? (quiet ? .error : .warning)
     }
 
-    /// Loads the model and says which one it is.
+    /// The same options with the model's folder instead of its name on the hub; downloads what is not there.
+    package func resolved() async throws -> EngineOptions {
+        var options = self
+        options.model = try await ModelArgument.folder(
+            of: model, revision: revision, needs: loadFormat == .dummy ? .withoutWeights : .model, quiet: quiet)
+        options.revision = nil
+        return options
+    }
+
+    /// Loads the model, downloading it if need be, and says which one it is.
     ///
     /// - Parameter providedTokens: Tokens of the KV cache that are to have memory at once, if not the usual ones.
     package func load(environment: [String: String], providedTokens: Int? = nil) async throws -> LLM {
-        var config = config
+        let options = try await resolved()
+        var config = options.config
         if let providedTokens { config.providedTokens = max(config.providedTokens, providedTokens) }
         if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
         var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = logLevel(environment: environment).level
-        let llm = try await LLM(model, tokenizer: tokenizer, config: config, logger: logger)
+        let llm = try await LLM(options.model, tokenizer: tokenizer, config: config, logger: logger)
         if !quiet { Console.note((model.map { "\($0): " } ?? "") + llm.summary) }
         return llm
     }

@@ -17,7 +17,9 @@ package struct InfoCommand: ParsableCommand {
 
     @Option(
         name: [.long, .customShort("m")],
-        help: ArgumentHelp("Folder of a Hugging Face model (default: the built-in demo model).", valueName: "dir"))
+        help: ArgumentHelp(
+            "Folder of a Hugging Face model, or OWNER/NAME in the hub's cache (default: the built-in demo model).",
+            valueName: "model"))
     package var model: String?
 
     @Option(help: ArgumentHelp("Folder or tokenizer.json to use instead of the model's.", valueName: "path"))

@@ -13,7 +13,16 @@ package struct SwiftletCommand: AsyncParsableCommand {
         subcommands: [
             GenerateCommand.self, ChatCommand.self, TokenizeCommand.self, TemplateCommand.self, BenchCommand.self,
             InfoCommand.self,
-        ])
+        ] + downloads)
+
+    /// What there is with the trait Server only.
+    private static var downloads: [any ParsableCommand.Type] {
+        #if Server
+        [PullCommand.self]
+        #else
+        []
+        #endif
+    }
 
     package init() {}
 

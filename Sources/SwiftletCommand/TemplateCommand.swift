@@ -26,7 +26,9 @@ package struct TemplateCommand: AsyncParsableCommand {
 
     @Option(
         name: [.long, .customShort("m")],
-        help: ArgumentHelp("Folder whose template is used (default: the built-in demo model).", valueName: "dir"))
+        help: ArgumentHelp(
+            "Folder whose template is used, or OWNER/NAME on the hub (default: the built-in demo model).",
+            valueName: "model"))
     package var model: String?
 
     @Option(help: ArgumentHelp("A template's file, used instead of the model's.", valueName: "file"))
@@ -63,7 +65,7 @@ package struct TemplateCommand: AsyncParsableCommand {
     }
 
     package mutating func run() async throws {
-        let templates = try loadTemplates()
+        let templates = try await loadTemplates()
         if let input, let output {
             let command = self
             try await Interrupts().run { try await command.runBatch(from: input, to: output, templates) }
@@ -113,12 +115,12 @@ package struct TemplateCommand: AsyncParsableCommand {
         }
     }
 
-    private func loadTemplates() throws -> Templates {
+    private func loadTemplates() async throws -> Templates {
         var templates = Templates()
         do {
             if let template { templates.file = try ChatTemplate(file: template) }
             // A template's file stands alone; a model named beside it gives its special tokens.
-            if model != nil || template == nil { templates.model = try modelFiles().chatTemplates() }
+            if model != nil || template == nil { templates.model = try await modelFiles().chatTemplates() }
             if templates.file == nil, let model = templates.model { _ = try model.template(forTools: false) }
         } catch let error as TemplateError {
             throw LLMError(.invalidModel, "\(error)")
@@ -126,8 +128,10 @@ package struct TemplateCommand: AsyncParsableCommand {
         return templates
     }
 
-    private func modelFiles() throws(LLMError) -> ModelFiles {
-        guard let model else { return ModelLoader.demoModel }
+    private func modelFiles() async throws -> ModelFiles {
+        guard let model = try await ModelArgument.folder(of: model, needs: .withoutWeights) else {
+            return ModelLoader.demoModel
+        }
         guard Platform.kind(of: model) == .directory else {
             throw LLMError(.inputOutput, "\(model) is not a folder")
         }

@@ -34,8 +34,8 @@ package struct TokenizeCommand: AsyncParsableCommand {
     @Option(
         name: [.long, .customShort("m")],
         help: ArgumentHelp(
-            "Folder of a Hugging Face model, or a tokenizer.json (default: the built-in demo model).",
-            valueName: "path"))
+            "Folder of a Hugging Face model, OWNER/NAME on the hub, or a tokenizer.json (default: the built-in demo model).",
+            valueName: "model"))
     package var model: String?
 
     @Option(
@@ -79,11 +79,15 @@ package struct TokenizeCommand: AsyncParsableCommand {
             if words.isEmpty && File.standardInput.isTerminal {
                 throw ValidationError("A text is missing; give it as an argument or on standard input.")
             }
-            try runOnce()
+            try await runOnce()
         }
     }
 
-    private func runOnce() throws {
+    private func loadTokenizer() async throws -> Tokenizer {
+        try TokenizerFiles.load(try await ModelArgument.folder(of: model, needs: .withoutWeights))
+    }
+
+    private func runOnce() async throws {
         let text = try words.isEmpty ? StandardInput.text(called: "text") : words.joined(separator: " ")
         let request: TokenizeRequest =
             if decode {
@@ -91,7 +95,7 @@ package struct TokenizeCommand: AsyncParsableCommand {
             } else {
                 .encode(text, addSpecialTokens: addSpecialTokens)
             }
-        let tokenizer = try TokenizerFiles.load(model)
+        let tokenizer = try await loadTokenizer()
         let bytes: [UInt8]
         switch request {
         case .decode where json: bytes = request.answer(tokenizer)
@@ -129,7 +133,7 @@ package struct TokenizeCommand: AsyncParsableCommand {
         if file.isDirectory { throw LLMError(.inputOutput, "can't read \(input): it is a folder") }
         let path = output == "-" ? nil : output
         if let path { try OrderedOutput.check(path, input: file) }
-        let tokenizer = try TokenizerFiles.load(model)
+        let tokenizer = try await loadTokenizer()
         let ordered = try path.map { path throws(LLMError) in try OrderedOutput(path, input: file) }
         if let kept = ordered?.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
         let outcome = try await answerLines(of: LineReader(file), tokenizer, ordered)

@@ -4,6 +4,7 @@ import Swiftlet
 import SwiftletCommand
 import SwiftletJSON
 import Synchronization
+import SwiftletTestSupport
 import Testing
 
 @Suite("Batch run")

@@ -2,6 +2,7 @@
 
 import SwiftletCommand
 import SwiftletJSON
+import SwiftletTestSupport
 import Testing
 
 @Suite("bench as a process", .serialized)

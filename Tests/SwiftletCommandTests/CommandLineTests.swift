@@ -2,6 +2,7 @@
 
 import SwiftletCommand
 import SwiftletJSON
+import SwiftletTestSupport
 import Testing
 
 #if canImport(Glibc)

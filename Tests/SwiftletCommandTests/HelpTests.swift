@@ -2,15 +2,30 @@
 // the snapshots in Tests/Fixtures/help.
 
 import Swiftlet
+import SwiftletTestSupport
 import Testing
 
 @Suite("Help texts")
 struct HelpTests {
-    static let commands = [
-        "swiftlet", "swiftlet generate", "swiftlet chat", "swiftlet tokenize", "swiftlet template", "swiftlet info",
-        "swiftlet bench", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
-        "swiftlet bench ablation", "swiftlet bench tokenizer",
-    ]
+    #if Server
+    /// With the trait Server only; without it the list of commands is shorter.
+    static let serverCommands = ["swiftlet", "swiftlet pull"]
+    #else
+    static let serverCommands: [String] = []
+
+    @Test("Without the trait Server there are no downloads")
+    func withoutServer() async throws {
+        let finished = try await RunningCommand.run(["--help"])
+        #expect(finished.code == 0 && finished.output.contains("generate") && !finished.output.contains("pull"))
+    }
+    #endif
+
+    static let commands =
+        serverCommands + [
+            "swiftlet generate", "swiftlet chat", "swiftlet tokenize", "swiftlet template", "swiftlet info",
+            "swiftlet bench", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
+            "swiftlet bench ablation", "swiftlet bench tokenizer",
+        ]
 
     @Test("The help is the snapshot", arguments: commands)
     func snapshot(command: String) async throws {

@@ -1,6 +1,7 @@
 // Lines out of files of every kind: line ends, byte order mark, over-long lines, chunk borders.
 
 import SwiftletCommand
+import SwiftletTestSupport
 import Testing
 
 @Suite("Line reader")

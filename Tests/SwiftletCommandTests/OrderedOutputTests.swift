@@ -2,6 +2,7 @@
 
 import Swiftlet
 import SwiftletCommand
+import SwiftletTestSupport
 import Testing
 
 @Suite("Ordered output file")

@@ -1,6 +1,7 @@
 // The built command on a terminal of its own, as a person has it before them: a new session whose controlling terminal is a
 // pseudo terminal that the test types on and reads.
 
+import SwiftletTestSupport
 import Testing
 
 #if canImport(Glibc)

@@ -4,6 +4,7 @@ import ArgumentParser
 import Swiftlet
 import SwiftletCommand
 import SwiftletJSON
+import SwiftletTestSupport
 import Testing
 
 @Suite("Roofline", .serialized)

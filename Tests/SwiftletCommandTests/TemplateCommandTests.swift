@@ -3,6 +3,7 @@
 import SwiftletCommand
 import SwiftletJSON
 import SwiftletTemplate
+import SwiftletTestSupport
 import Testing
 
 @Suite("swiftlet template")

@@ -162,7 +162,7 @@ extension Checkpoint {
     }
 
     /// Tensor name to shard name.
-    private static func locations(_ index: [UInt8], file: String) throws(LLMError) -> [String: String] {
+    package static func locations(_ index: [UInt8], file: String) throws(LLMError) -> [String: String] {
         let document: JSONDocument
         do {
             document = try JSONDocument(parsing: index, maximumDepth: 16, rejectDuplicateKeys: true)

@@ -28,12 +28,8 @@ package struct ModelFiles: Sendable {
         switch Platform.kind(of: path) {
         case .directory: break
         case .missing:
-            // OWNER/NAME, as models are called on the hub.
-            let isHubName = path.split(separator: "/").count == 2 && !path.hasPrefix("/") && !path.hasPrefix(".")
             throw LLMError(
-                .inputOutput,
-                "\(path) does not exist; a model is a directory with config.json and weights"
-                    + (isHubName ? ". For a model of the Hugging Face hub, give the folder it was downloaded to" : ""))
+                .inputOutput, "\(path) does not exist; a model is a directory with config.json and weights")
         case .regular, .other:
             let file = String(path.split(separator: "/").last ?? "")
             let found = ForeignFormat.describe(file).map { "; found \($0)" } ?? ""

@@ -48,7 +48,7 @@ package struct ModelLoader: Sendable {
     private func load<B: Backend>(
         _ recorder: TraceRecorder?, wrap: (CPUBackend) -> B
     ) throws(LLMError) -> (Engine<B>, LoadedModel) {
-        let files = if let model { try ModelFiles(directory: model) } else { Self.demoModel }
+        let files = try ModelFiles(model, config)
         let modelConfig = try shape(of: files)
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
         let dtype = dataType(of: modelConfig, checkpoint)

@@ -14,7 +14,11 @@ package enum TokenizerFiles {
             return try named("the demo model") { try Tokenizer(json: json) }
         }
         switch Platform.kind(of: path) {
-        case .missing: throw LLMError(.inputOutput, "\(path) does not exist; give a folder with tokenizer.json")
+        case .missing:
+            guard HubModelID(path) != nil,
+                let folder = try ModelFiles.folder(of: path, revision: nil, needsWeights: false)
+            else { throw LLMError(.inputOutput, "\(path) does not exist; give a folder with tokenizer.json") }
+            return try load(folder)
         case .directory: break
         case .regular, .other:
             return try named(path) { try Tokenizer(contentsOf: path) }

@@ -40,7 +40,7 @@ package final class RooflineBench {
         try engine.validate()
         let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
         let loader = ModelLoader(model: model, tokenizerPath: nil, config: engine, logger: silent)
-        let files = if let model { try ModelFiles(directory: model) } else { ModelLoader.demoModel }
+        let files = try ModelFiles(model, engine)
         let shape = try loader.shape(of: files)
         let quantization = WeightQuantization(engine, stored: shape.storedQuantization)
         let checkpoint = engine.loadFormat == .dummy ? nil : try Checkpoint(files)

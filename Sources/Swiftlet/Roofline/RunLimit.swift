@@ -75,7 +75,7 @@ package final class RunProbe {
     ///
     /// - Parameter model: A Hugging Face directory; nil is the demo model.
     package init(_ model: String?, config engine: EngineConfig) throws(LLMError) {
-        let files = if let model { try ModelFiles(directory: model) } else { ModelLoader.demoModel }
+        let files = try ModelFiles(model, engine)
         let silent = Logger(label: "swiftlet") { _ in SwiftLogNoOpLogHandler() }
         let loader = ModelLoader(model: model, tokenizerPath: nil, config: engine, logger: silent)
         let shape = try loader.shape(of: files)

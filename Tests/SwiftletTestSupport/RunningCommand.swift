@@ -1,22 +1,20 @@
 // The built command as a process of its own, for what only a process has: exit codes, signals, streams.
 // Its standard output and error are files, so that no pipe can fill up.
 
-import Testing
-
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
-final class RunningCommand {
-    struct Finished {
+package final class RunningCommand {
+    package struct Finished {
         /// The exit code, or 128 plus the signal.
-        var code: Int32
-        var output: String
-        var errors: String
+        package var code: Int32
+        package var output: String
+        package var errors: String
     }
 
     private let folder: TemporaryFolder
@@ -25,7 +23,7 @@ final class RunningCommand {
     private var input: Int32
 
     /// The binary lies beside the test bundle, which is what runs.
-    static func binary() throws -> String {
+    package static func binary() throws -> String {
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress!, $0.count) }
         var candidates = CommandLine.arguments.filter { $0.contains(".xctest") }
@@ -38,13 +36,17 @@ final class RunningCommand {
         throw Missing()
     }
 
-    struct Missing: Error, CustomStringConvertible {
-        var description: String { "the command `swiftlet` is not beside the tests; build it first" }
+    package struct Missing: Error, CustomStringConvertible {
+        package var description: String { "the command `swiftlet` is not beside the tests; build it first" }
     }
 
     /// Starts the command with `standardInput` waiting in its pipe, which stays open until `closeInput`.
     /// Standard output goes to a file of the test's own, or to `standardOutput`.
-    init(_ arguments: [String], standardInput: String = "", standardOutput: String? = nil) throws {
+    /// The environment is a path for programs and what `environment` adds.
+    package init(
+        _ arguments: [String], standardInput: String = "", standardOutput: String? = nil,
+        environment added: [String: String] = [:]
+    ) throws {
         folder = try TemporaryFolder()
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0
@@ -60,8 +62,9 @@ final class RunningCommand {
         let binary = try Self.binary()
         let words = ([binary] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
-        let environment: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/bin:/bin"), nil]
-        defer { free(environment[0]) }
+        let variables = ["PATH=/usr/bin:/bin"] + added.map { "\($0.key)=\($0.value)" }
+        let environment = variables.map { strdup($0) } + [nil]
+        defer { for variable in environment { free(variable) } }
         let status = posix_spawn(&process, binary, &actions, nil, words, environment)
         close(ends[0])
         guard status == 0 else { throw Missing() }
@@ -78,21 +81,24 @@ final class RunningCommand {
         }
     }
 
-    func closeInput() {
+    package func closeInput() {
         if input >= 0 { close(input) }
         input = -1
     }
 
     /// What standard output has so far.
-    var output: String { folder.read("out") ?? "" }
+    package var output: String { folder.read("out") ?? "" }
 
     /// What standard error has so far.
-    var errors: String { folder.read("err") ?? "" }
+    package var errors: String { folder.read("err") ?? "" }
 
-    func interrupt() { kill(process, SIGINT) }
+    package func interrupt() { kill(process, SIGINT) }
+
+    /// Ends the process in the middle of what it does.
+    package func terminate() { kill(process, SIGKILL) }
 
     /// Waits for the end; after `seconds` the process is killed, which shows as 128 + SIGKILL.
-    func finish(within seconds: Double = 15) async throws -> Finished {
+    package func finish(within seconds: Double = 15) async throws -> Finished {
         let clock = ContinuousClock()
         let start = clock.now
         var status: Int32 = 0
@@ -108,10 +114,12 @@ final class RunningCommand {
     }
 
     /// Runs the command to its end.
-    static func run(
-        _ arguments: [String], standardInput: String = "", standardOutput: String? = nil
+    package static func run(
+        _ arguments: [String], standardInput: String = "", standardOutput: String? = nil,
+        environment: [String: String] = [:]
     ) async throws -> Finished {
-        let command = try RunningCommand(arguments, standardInput: standardInput, standardOutput: standardOutput)
+        let command = try RunningCommand(
+            arguments, standardInput: standardInput, standardOutput: standardOutput, environment: environment)
         command.closeInput()
         return try await command.finish()
     }

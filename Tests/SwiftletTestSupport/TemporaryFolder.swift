@@ -1,42 +1,45 @@
 // A folder of a test's own, gone when the test is.
 
-import Swiftlet
-
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+import FoundationEssentials
 #else
-    import Foundation
+import Foundation
 #endif
 
-final class TemporaryFolder: Sendable {
-    let path: String
+package final class TemporaryFolder: Sendable {
+    package let path: String
 
-    init() throws {
+    package init() throws {
         path = FileManager.default.temporaryDirectory.path + "/swiftlet-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
+    /// Makes a folder, and those above it, inside of this one.
+    package func makeFolder(_ name: String) throws {
+        try FileManager.default.createDirectory(atPath: path + "/" + name, withIntermediateDirectories: true)
+    }
+
     /// Writes a file and gives its path.
     @discardableResult
-    func write(_ bytes: [UInt8], _ name: String) throws -> String {
+    package func write(_ bytes: [UInt8], _ name: String) throws -> String {
         try Data(bytes).write(to: URL(filePath: path + "/" + name))
         return path + "/" + name
     }
 
     @discardableResult
-    func write(_ text: String, _ name: String) throws -> String { try write(Array(text.utf8), name) }
+    package func write(_ text: String, _ name: String) throws -> String { try write(Array(text.utf8), name) }
 
     /// A file's text; nil when it is not there.
-    func read(_ name: String) -> String? {
+    package func read(_ name: String) -> String? {
         (try? Data(contentsOf: URL(filePath: path + "/" + name))).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    var names: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted() }
+    package var names: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted() }
 
     /// A folder with the configuration of a small model, for `--load-format dummy`.
-    func writeModel() throws -> String {
+    package func writeModel() throws -> String {
         let model = path + "/model"
         try FileManager.default.createDirectory(atPath: model, withIntermediateDirectories: true)
         try write(
