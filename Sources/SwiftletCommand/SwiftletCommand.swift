@@ -2,18 +2,23 @@
 // Invariant: 0 success, 1 failure, 64 wrong usage, 130 after Ctrl-C; messages go to standard error.
 
 package import ArgumentParser
-import Swiftlet
+package import Swiftlet
 
 @main
 package struct SwiftletCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "swiftlet",
         abstract: "An LLM inference engine that is small enough to read in an hour.",
-        version: "0.1.0",
-        subcommands: [
-            GenerateCommand.self, ChatCommand.self, TokenizeCommand.self, TemplateCommand.self, BenchCommand.self,
-            InfoCommand.self,
-        ])
+        version: LLM.version,
+        subcommands: subcommands)
+
+    private static var subcommands: [any ParsableCommand.Type] {
+        var commands: [any ParsableCommand.Type] = [GenerateCommand.self, ChatCommand.self]
+        #if Server
+        commands.append(ServeCommand.self)
+        #endif
+        return commands + [TokenizeCommand.self, TemplateCommand.self, BenchCommand.self, InfoCommand.self]
+    }
 
     package init() {}
 
