@@ -19,10 +19,15 @@ public struct ChatOptions: Sendable {
     public var template: ChatTemplate?
     /// What the template takes for the time; nil is the system's clock.
     public var now: LocalTime?
+    /// How the model writes tool calls; nil takes what the template shows (`--tool-call-parser`).
+    public var toolCallFormat: ToolCallFormat?
+    /// How the model marks its reasoning; nil takes what the template shows (`--reasoning-parser`).
+    public var reasoningFormat: ReasoningFormat?
 
     public init(
         tools: [TemplateValue]? = nil, documents: [TemplateValue]? = nil, addGenerationPrompt: Bool = true,
-        templateVariables: [String: TemplateValue] = [:], template: ChatTemplate? = nil, now: LocalTime? = nil
+        templateVariables: [String: TemplateValue] = [:], template: ChatTemplate? = nil, now: LocalTime? = nil,
+        toolCallFormat: ToolCallFormat? = nil, reasoningFormat: ReasoningFormat? = nil
     ) {
         self.tools = tools
         self.documents = documents
@@ -30,6 +35,8 @@ public struct ChatOptions: Sendable {
         self.templateVariables = templateVariables
         self.template = template
         self.now = now
+        self.toolCallFormat = toolCallFormat
+        self.reasoningFormat = reasoningFormat
     }
 }
 
@@ -87,14 +94,9 @@ extension LLM {
     public func chatRequest(
         _ messages: [ChatMessage], _ params: SamplingParams? = nil, options: ChatOptions = ChatOptions()
     ) throws(LLMError) -> Request {
+        let template = try chatTemplate(options)
         var text: String
         do throws(TemplateError) {
-            let template: ChatTemplate
-            if let given = options.template {
-                template = given
-            } else {
-                template = try chatTemplates.template(forTools: options.tools != nil)
-            }
             text = try template.render(
                 messages: messages.map(\.templateValue), tools: options.tools, documents: options.documents,
                 addGenerationPrompt: options.addGenerationPrompt && !options.continueFinalMessage,
@@ -104,6 +106,11 @@ extension LLM {
         }
         if options.continueFinalMessage { text = try Self.cut(text, behind: messages.last?.content ?? "") }
         var request = Request(.text(text), params ?? defaultChatSamplingParams)
+        // A mark that is a special token must be in the answer's text, or nothing shows what it stands around.
+        let (toolCalls, reasoning) = answerFormats(template, options)
+        if toolCalls?.usesSpecialTokens == true || reasoning?.usesSpecialTokens == true {
+            request.params?.skipSpecialTokens = false
+        }
         request.addsSpecialTokens = false
         request.shrinksMaxTokens = params == nil
         return request
@@ -127,6 +134,42 @@ extension LLM {
         }
         let kept = text[start...].starts(with: leading) ? leading.count : trimmed.count
         return String(decoding: text[..<(start + kept)], as: UTF8.self)
+    }
+
+    /// What takes the answer to a request apart, which ``chatRequest(_:_:options:)`` made with these options: into text,
+    /// reasoning and, when there are tools, calls of them.
+    ///
+    ///     let request = try llm.chatRequest(messages, options: options)
+    ///     let parser = try llm.answerParser(for: request, options: options)
+    ///     let answer = ParsedAnswer(try await llm.stream(request).collect().text, parser: parser)
+    ///
+    /// - Throws: ``LLMError`` when there is no template.
+    public func answerParser(
+        for request: Request, options: ChatOptions = ChatOptions()
+    ) throws(LLMError) -> AnswerParser {
+        let (toolCalls, reasoning) = answerFormats(try chatTemplate(options), options)
+        var startsInReasoning = false
+        if case .text(let prompt) = request.prompt, let reasoning {
+            startsInReasoning = reasoning.startsInReasoning(prompt: prompt)
+        }
+        return AnswerParser(
+            toolCalls: toolCalls, reasoning: reasoning, startsInReasoning: startsInReasoning, tools: options.tools)
+    }
+
+    private func answerFormats(
+        _ template: ChatTemplate, _ options: ChatOptions
+    ) -> (ToolCallFormat?, ReasoningFormat?) {
+        let toolCalls = options.toolCallFormat ?? template.toolCallFormat
+        return (options.tools == nil ? nil : toolCalls, options.reasoningFormat ?? template.reasoningFormat)
+    }
+
+    private func chatTemplate(_ options: ChatOptions) throws(LLMError) -> ChatTemplate {
+        if let template = options.template { return template }
+        do throws(TemplateError) {
+            return try chatTemplates.template(forTools: options.tools != nil)
+        } catch {
+            throw LLMError(chatTemplateError: error)
+        }
     }
 }
 

@@ -49,6 +49,10 @@ public struct ChatTemplate: Sendable {
     }
 
     private let program: Program
+    /// How the template's model writes tool calls, as far as its text shows.
+    public let toolCallFormat: ToolCallFormat?
+    /// How the template's model marks its reasoning, as far as its text shows.
+    public let reasoningFormat: ReasoningFormat?
     /// How much a rendering may take.
     public var limits: Limits
 
@@ -64,6 +68,8 @@ public struct ChatTemplate: Sendable {
                 .limit, "the template has \(source.utf8.count) bytes; the limit is \(ChatTemplate.maximumByteCount)")
         }
         program = try Resolver.resolve(try Parser.parse(Text(source)))
+        toolCallFormat = ToolCallFormat.detect(in: source)
+        reasoningFormat = ReasoningFormat.detect(in: source)
         self.limits = limits
     }
 

@@ -2,6 +2,7 @@
 
 import Swiftlet
 import SwiftletCommand
+import SwiftletTemplate
 import Synchronization
 import Testing
 
@@ -12,7 +13,10 @@ struct ChatOutputTests {
         output.isTerminal = isTerminal
         output.isStyled = isStyled
         let written = Mutex("")
-        var printer = AnswerPrinter(to: output) { text throws(LLMError) in written.withLock { $0 += text } }
+        let parser = AnswerParser(reasoning: .qwen3)
+        var printer = AnswerPrinter(to: output, parser: parser) { text throws(LLMError) in
+            written.withLock { $0 += text }
+        }
         for piece in pieces { try printer.print(piece) }
         try printer.finish()
         return written.withLock { $0 }
@@ -29,7 +33,7 @@ struct ChatOutputTests {
         #expect(try printed([], isTerminal: false) == "\n")
     }
 
-    @Test("Reasoning is dim on a terminal with colours, however it is cut")
+    @Test("Reasoning is dim and has no marks on a terminal with colours, however it is cut")
     func reasoning() throws {
         let pieces = ["<thi", "nk>a", "b</think>", "c", "<think>d"]
         let plain = pieces.joined() + "\n"
@@ -37,7 +41,9 @@ struct ChatOutputTests {
         #expect(try printed(pieces, isTerminal: false, isStyled: false) == plain)
         #expect(
             try printed(pieces, isTerminal: true, isStyled: true)
-                == "<think>\u{1B}[2mab</think>\u{1B}[22mc<think>\u{1B}[2md\u{1B}[22m\n")
+                == "\u{1B}[2mab\u{1B}[22m\n\nc<think>d\n")
+        #expect(
+            try printed(["<think>a\u{1B}b"], isTerminal: true, isStyled: true) == "\u{1B}[2ma␛b\u{1B}[22m\n")
     }
 
     @Test("Widths")

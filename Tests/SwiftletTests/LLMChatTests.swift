@@ -84,6 +84,29 @@ struct LLMChatTests {
         await llm.shutdown()
     }
 
+    @Test("An answer's formats are the template's, or those of the options")
+    func answerFormats() async throws {
+        let llm = try await demo()
+        let template = try ChatTemplate(
+            "{# [TOOL_CALLS] [THINK] #}{{ messages[0].content }}{% if tools %}tools{% endif %}")
+        let tools: [TemplateValue] = [["type": "function", "function": ["name": "f"]]]
+        let text = #"hm[/THINK]a[TOOL_CALLS]f[ARGS]{}"#
+        // Without tools a call is text. Marks that are special tokens must be in the text.
+        for (options, content, reasoning, calls, skipsSpecialTokens) in [
+            (ChatOptions(template: template), "a[TOOL_CALLS]f[ARGS]{}", "hm", 0, false),
+            (ChatOptions(tools: tools, template: template), "hm[/THINK]a", "", 1, false),
+            (ChatOptions(template: template, reasoningFormat: .qwen3), text, "", 0, true),
+        ] {
+            let request = try llm.chatRequest([.user("[THINK]")], options: options)
+            #expect(request.params?.skipSpecialTokens == skipsSpecialTokens)
+            let answer = ParsedAnswer(text, parser: try llm.answerParser(for: request, options: options))
+            #expect(answer.content == content && answer.reasoning == reasoning && answer.toolCalls.count == calls)
+        }
+        let hermes = ChatOptions(tools: tools, template: template, toolCallFormat: .hermes, reasoningFormat: .qwen3)
+        #expect(try llm.chatRequest(Self.question, options: hermes).params?.skipSpecialTokens == true)
+        await llm.shutdown()
+    }
+
     @Test("What a template refuses is the request's error, in the template's words")
     func refused() async throws {
         let llm = try await demo()

@@ -192,4 +192,37 @@ import Testing
         }
         #expect(accepted > 100 && rounds > accepted)
     }
+
+    /// Whether the scanner, which sees one byte after the other, accepts a text as a whole.
+    private func scans(_ bytes: [UInt8]) -> Bool {
+        var scanner = JSONScanner()
+        return bytes.allSatisfy { scanner.consume($0) } && scanner.place == .done && scanner.depth == 0
+    }
+
+    @Test(.timeLimit(.minutes(FuzzRun.limitInMinutes))) func scannerAcceptsWhatTheParserAccepts() throws {
+        let run = FuzzRun(seconds: 2, seed: 20_261_130)
+        var random = SeededGenerator(seed: run.seed)
+        let seeds = [
+            #"{"s":"é\u00e9\ud83d\ude42\n\"\/","n":[-0.5e-3,1E5,0,-0,10.25e+7,true,false,null,[[]],{}],"":""}"#,
+            "[ 1 , 2.0\t, { \"a\" : [ ] } , \"b\" ]\r\n", "[[0e1],[-1],[\"\\uABcd\"]]",
+        ].map { Array($0.utf8) }
+        var accepted = 0
+        var rounds = 0
+        while run.goesOn {
+            rounds += 1
+            // The scanner leaves UTF-8 to whoever made the text.
+            let text = String(decoding: mutated(seeds[rounds % seeds.count], using: &random), as: UTF8.self)
+            let bytes = Array(text.utf8)
+            guard let first = bytes.first(where: { !" \t\n\r".utf8.contains($0) }), "{[".utf8.contains(first) else {
+                #expect(!scans(bytes))
+                continue
+            }
+            let isJSON = (try? JSONDocument(parsing: bytes)) != nil
+            accepted += isJSON ? 1 : 0
+            #expect(scans(bytes) == isJSON, "\(text), seed \(run.seed)")
+        }
+        #expect(accepted > 100 && rounds > accepted)
+        let deepest = String(repeating: "[", count: 128) + String(repeating: "]", count: 128)
+        #expect(scans(Array(deepest.utf8)) && !scans(Array("[\(deepest)]".utf8)))
+    }
 }

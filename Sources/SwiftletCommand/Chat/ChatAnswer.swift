@@ -2,36 +2,43 @@
 // Invariant: a cancelled answer is one that ended early, and no error.
 
 import Swiftlet
+import SwiftletTemplate
 
 struct ChatAnswer: Sendable {
-    var text = ""
+    /// What it consists of.
+    var parts = ParsedAnswer()
     var usage = Usage()
     var finishReason: FinishReason?
     /// From the start to the first token.
     var firstToken: Duration?
     var end = Duration.zero
 
+    var isEmpty: Bool { parts.content.isEmpty && parts.reasoning.isEmpty }
     var isStopped: Bool { finishReason == nil || finishReason == .abort }
 
     /// Starts to answer in a task of its own, whose cancellation aborts the request.
-    static func start(_ request: Request, on llm: LLM, to output: ChatOutput) -> Task<ChatAnswer, any Error> {
-        Task { try await read(llm.stream(request), to: output) }
+    static func start(
+        _ request: Request, _ parser: AnswerParser, on llm: LLM, to output: ChatOutput
+    ) -> Task<ChatAnswer, any Error> {
+        Task { try await read(llm.stream(request), parser, to: output) }
     }
 
-    private static func read(_ stream: TokenStream, to output: ChatOutput) async throws -> ChatAnswer {
+    private static func read(
+        _ stream: TokenStream, _ parser: AnswerParser, to output: ChatOutput
+    ) async throws -> ChatAnswer {
         let clock = ContinuousClock()
         let start = clock.now
-        var printer = AnswerPrinter(to: output)
+        var printer = AnswerPrinter(to: output, parser: parser)
         var answer = ChatAnswer()
         for try await delta in stream {
             if answer.firstToken == nil { answer.firstToken = clock.now - start }
-            answer.text += delta.text
             answer.usage = delta.usage
             answer.finishReason = delta.finishReason
             try printer.print(delta.text)
         }
         answer.end = clock.now - start
         try printer.finish()
+        answer.parts = printer.answer
         return answer
     }
 

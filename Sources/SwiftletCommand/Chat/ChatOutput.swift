@@ -3,6 +3,7 @@
 // Invariant: on a terminal no text of a model or a file commands the terminal.
 
 package import Swiftlet
+package import SwiftletTemplate
 
 package struct ChatOutput: Sendable {
     /// Whether a person reads and answers here.
@@ -37,57 +38,64 @@ package struct ChatOutput: Sendable {
     }
 }
 
-/// Writes one answer as it comes; reasoning is dimmed on a terminal.
+/// Writes one answer as it comes, and keeps what it consists of. On a terminal with colours reasoning is dim and its marks
+/// are left out; elsewhere the text is as the model wrote it.
 package struct AnswerPrinter {
     private let output: ChatOutput
     private let write: (String) throws(LLMError) -> Void
-    /// The last few characters that were written.
-    private var recent = ""
+    private var parser: AnswerParser
+    /// What has come and is certain.
+    package private(set) var answer = ParsedAnswer()
     private var isDim = false
     /// An empty answer is an empty line.
     private var endsLine = false
 
     package init(
-        to output: ChatOutput,
+        to output: ChatOutput, parser: AnswerParser,
         write: @escaping (String) throws(LLMError) -> Void = { text throws(LLMError) in
             try File.standardOutput.write(Array(text.utf8))
         }
     ) {
         self.output = output
+        self.parser = parser
         self.write = write
     }
 
     package mutating func print(_ text: String) throws(LLMError) {
         guard !text.isEmpty else { return }
+        let parts = parser.append(text)
+        for part in parts { answer.add(part) }
+        guard !output.isStyled else { return try print(parts) }
         endsLine = text.utf8.last == UInt8(ascii: "\n")
-        guard output.isTerminal else { return try write(text) }
-        try write(output.isStyled ? dimmed(text.harmless) : text.harmless)
+        try write(output.isTerminal ? text.harmless : text)
     }
 
     /// Ends the answer's last line.
     package mutating func finish() throws(LLMError) {
+        let parts = parser.finish()
+        for part in parts { answer.add(part) }
+        if output.isStyled { try print(parts) }
         if isDim { try write("\u{1B}[22m") }
         isDim = false
         if !endsLine { try write("\n") }
         endsLine = true
     }
 
-    /// The text with what is between `<think>` and `</think>` dim; the marks may come in pieces.
-    private mutating func dimmed(_ text: String) -> String {
-        var result = ""
-        for character in text {
-            result.append(character)
-            recent.append(character)
-            if recent.count > 8 { recent.removeFirst() }
-            guard character == ">" else { continue }
-            if !isDim, recent.hasSuffix("<think>") {
-                isDim = true
-                result += "\u{1B}[2m"
-            } else if isDim, recent.hasSuffix("</think>") {
-                isDim = false
-                result += "\u{1B}[22m"
+    private mutating func print(_ parts: [AnswerPart]) throws(LLMError) {
+        for part in parts {
+            switch part {
+            case .reasoning(let text): try print(text, isDim: true)
+            case .content(let text): try print(text, isDim: false)
+            case .toolCall(_, _, let name, let arguments): try print((name ?? "") + arguments, isDim: false)
             }
         }
-        return result
+    }
+
+    private mutating func print(_ text: String, isDim dims: Bool) throws(LLMError) {
+        var marks = ""
+        if dims != isDim { marks = dims ? "\u{1B}[2m" : "\u{1B}[22m\n\n" }
+        isDim = dims
+        endsLine = text.utf8.last == UInt8(ascii: "\n")
+        try write(marks + text.harmless)
     }
 }

@@ -3,6 +3,7 @@
 // Invariant: a line that fails leaves the messages as they were.
 
 package import Swiftlet
+import SwiftletTemplate
 import SwiftletTokenizer
 import Synchronization
 
@@ -151,8 +152,8 @@ package final class ChatSession {
     private func answer() async throws -> Outcome {
         var params = params
         if let seed = params.seed { params.seed = seed &+ retries }
-        let request = try self.request(params)
-        let task = ChatAnswer.start(request, on: llm, to: output)
+        let (request, parser) = try self.request(params)
+        let task = ChatAnswer.start(request, parser, on: llm, to: output)
         stopper.set { task.cancel() }
         defer { stopper.set(nil) }
         let answer = try await withTaskCancellationHandler {
@@ -161,21 +162,23 @@ package final class ChatSession {
             task.cancel()
         }
         try Task.checkCancellation()
-        if answer.isStopped, answer.text.isEmpty {
+        if answer.isStopped, answer.isEmpty {
             // Stopped before it began: as if it had not been asked.
             messages = before
         } else {
-            messages.append(.assistant(answer.text))
+            let reasoning = answer.parts.reasoning
+            messages.append(.assistant(answer.parts.content, reasoning: reasoning.isEmpty ? nil : reasoning))
         }
         report(answer)
         return .done
     }
 
-    /// The request that the messages make, which may take what the context has left.
-    private func request(_ params: SamplingParams) throws(LLMError) -> Request {
+    /// The request that the messages make, which may take what the context has left, and what reads its answer.
+    private func request(_ params: SamplingParams) throws(LLMError) -> (Request, AnswerParser) {
         var request = try llm.chatRequest(messages, params, options: options)
+        let parser = try llm.answerParser(for: request, options: options)
         request.shrinksMaxTokens = true
-        guard case .text(let text) = request.prompt, let tokenizer = llm.tokenizer else { return request }
+        guard case .text(let text) = request.prompt, let tokenizer = llm.tokenizer else { return (request, parser) }
         let tokens = tokenizer.encode(text, addSpecialTokens: request.addsSpecialTokens)
         guard tokens.count < contextLength else {
             throw Self.invalid(
@@ -187,7 +190,7 @@ package final class ChatSession {
                 """)
         }
         request.prompt = .tokens(tokens)
-        return request
+        return (request, parser)
     }
 
     /// The most tokens that a conversation and its answer may have.

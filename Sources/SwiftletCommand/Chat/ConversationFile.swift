@@ -22,6 +22,10 @@ package enum ConversationFile {
                     json.string(message.role)
                     json.key("content")
                     json.string(message.content ?? "")
+                    if let reasoning = message.reasoning {
+                        json.key("reasoning_content")
+                        json.string(reasoning)
+                    }
                 }
             }
         }
@@ -60,17 +64,19 @@ package enum ConversationFile {
 
     private static func message(_ value: JSONValue, isFirst: Bool) throws(LLMError) -> ChatMessage {
         func invalid(_ message: String) -> LLMError { LLMError(.invalidRequest, message) }
+        guard let role = value["role"]?.string else { throw invalid("it has no role") }
+        let reasoning = role == "assistant" ? value["reasoning_content"]?.string : nil
         for (key, member) in value.members where key != "role" && key != "content" && !member.isNull {
+            if key == "reasoning_content", reasoning != nil { continue }
             throw invalid("\"\(key.prefix(40))\" is not supported in a chat; only role and content are")
         }
-        guard let role = value["role"]?.string else { throw invalid("it has no role") }
         guard let content = value["content"].flatMap(text) else { throw invalid("its content is no text") }
         switch role {
         case "system", "developer":
             if !isFirst { throw invalid("a system message must be the first one") }
             return .system(content)
         case "user": return .user(content)
-        case "assistant": return .assistant(content)
+        case "assistant": return .assistant(content, reasoning: reasoning)
         default: throw invalid("its role is \"\(role.prefix(40))\"; it must be system, user or assistant")
         }
     }

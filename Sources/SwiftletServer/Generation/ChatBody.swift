@@ -111,6 +111,8 @@ enum ChatBody {
     static func options(_ fields: RequestFields, _ service: GenerationService) throws(APIError) -> ChatOptions {
         var options = ChatOptions()
         options.template = service.options.chatTemplate
+        options.toolCallFormat = service.options.toolCallFormat
+        options.reasoningFormat = service.options.reasoningFormat
         options.tools = try tools(fields)
         options.documents = try fields.list("documents")?.elements.map { TemplateValue($0) }
         options.continueFinalMessage = try fields.bool("continue_final_message") ?? false

@@ -34,15 +34,14 @@ extension GenerationRequest {
         let messages = try ChatBody.messages(fields)
         let options = try ChatBody.options(fields, service)
         if options.continueFinalMessage { role = messages.last?.role ?? role }
-        var request: Request
+        let request: Request
         do {
             request = try service.llm.chatRequest(messages, params, options: options)
         } catch {
             throw APIError(error)
         }
-        request.addsSpecialTokens = try fields.bool("add_special_tokens") ?? false
-        try service.prepareAnswers(of: &self, prompt: request.prompt, params: &params, options)
-        try add(request.prompt, params, fields)
-        requests[0].addsSpecialTokens = request.addsSpecialTokens
+        parser = try service.answerParser(for: request, options)
+        try add(request.prompt, request.params ?? params, fields)
+        requests[0].addsSpecialTokens = try fields.bool("add_special_tokens") ?? false
     }
 }

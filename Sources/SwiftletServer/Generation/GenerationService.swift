@@ -95,34 +95,25 @@ package struct GenerationService: Sendable {
         return name
     }
 
-    /// Says how the answers to a chat are taken apart, by the template that the conversation was written with.
-    func prepareAnswers(
-        of request: inout GenerationRequest, prompt: Prompt, params: inout SamplingParams, _ chat: ChatOptions
-    ) throws(APIError) {
-        let hasTools = chat.tools != nil
-        let template = chat.template ?? (try? llm.chatTemplates.template(forTools: hasTools))
-        let reasoning = options.reasoningFormat ?? template.flatMap { ReasoningFormat.detect(in: $0.source) }
-        var toolCalls: ToolCallFormat?
-        if hasTools {
-            toolCalls = options.toolCallFormat ?? template.flatMap { ToolCallFormat.detect(in: $0.source) }
-            guard options.enablesAutoToolChoice, toolCalls != nil else {
-                throw APIError(
-                    status: 400,
-                    options.enablesAutoToolChoice
-                        ? "this model's chat template shows no way to call tools (tool-call-parser chooses one)"
-                        : "tools are switched off on this server (no-enable-auto-tool-choice)",
-                    param: "tools", code: "unsupported_parameter")
-            }
+    /// What takes the answers to a chat apart.
+    ///
+    /// - Throws: ``APIError`` when it has tools and nothing says how this model calls one.
+    func answerParser(for request: Request, _ chat: ChatOptions) throws(APIError) -> AnswerParser {
+        let parser: AnswerParser
+        do {
+            parser = try llm.answerParser(for: request, options: chat)
+        } catch {
+            throw APIError(error)
         }
-        guard reasoning != nil || toolCalls != nil else { return }
-        var text = ""
-        if case .text(let rendered) = prompt { text = rendered }
-        let startsInReasoning = !chat.continueFinalMessage && (reasoning?.startsInReasoning(prompt: text) ?? false)
-        request.parser = AnswerParser(
-            toolCalls: toolCalls, reasoning: reasoning, startsInReasoning: startsInReasoning, tools: chat.tools)
-        // Marks that are special tokens must reach the parser.
-        if reasoning?.usesSpecialTokens ?? false || toolCalls?.usesSpecialTokens ?? false {
-            params.skipSpecialTokens = false
+        guard chat.tools != nil else { return parser }
+        guard options.enablesAutoToolChoice, parser.findsToolCalls else {
+            throw APIError(
+                status: 400,
+                options.enablesAutoToolChoice
+                    ? "this model's chat template shows no way to call tools (tool-call-parser chooses one)"
+                    : "tools are switched off on this server (no-enable-auto-tool-choice)",
+                param: "tools", code: "unsupported_parameter")
         }
+        return parser
     }
 }
