@@ -3,13 +3,10 @@
 // Invariant: what is not given leaves the configuration's default, and none is accepted without effect.
 
 package import ArgumentParser
-import Hummingbird
 package import Swiftlet
 import SwiftletJSON
 package import SwiftletServer
 package import SwiftletTemplate
-
-extension EngineConfig.SchedulingPolicy: ExpressibleByArgument {}
 
 package struct ServerOptions: ParsableArguments {
     @Option(help: "Address to listen on; 0.0.0.0 is every one of this machine.")
@@ -107,7 +104,7 @@ package struct ServerOptions: ParsableArguments {
     /// - Throws: ``LLMError`` for a file that can't be read or is not what it should be.
     package func configuration(
         modelName: String?, environment: [String: String]
-    ) throws(LLMError) -> ServerConfiguration {
+    ) throws(LLMError) -> OpenAIServerConfiguration {
         var routes = OpenAIConfiguration(
             modelNames: servedModelName.isEmpty ? [modelName ?? "demo"] : servedModelName)
         if let maxBodyBytes {
@@ -120,7 +117,7 @@ package struct ServerOptions: ParsableArguments {
         routes.enablesAutoToolChoice = enableAutoToolChoice
         routes.toolCallFormat = toolCallParser?.format
         routes.reasoningFormat = reasoningParser?.format
-        var configuration = ServerConfiguration(
+        var configuration = OpenAIServerConfiguration(
             address: .hostname(host, port: port), apiKeys: try keys(environment), routes: routes)
         if let maxConnections { configuration.limits.connections = maxConnections }
         configuration.crossOrigin = .init(

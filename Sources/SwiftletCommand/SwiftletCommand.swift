@@ -2,7 +2,7 @@
 // Invariant: 0 success, 1 failure, 64 wrong usage, 130 after Ctrl-C; messages go to standard error.
 
 package import ArgumentParser
-package import Swiftlet
+import Swiftlet
 
 @main
 package struct SwiftletCommand: AsyncParsableCommand {

@@ -104,47 +104,40 @@ public struct OpenAIRoutes: Sendable {
         let id = (context as? ServerContext)?.requestID ?? RequestIDs.make()
         let body = try await BodyReader.read(request, configuration, state)
         let parsed = try service.request(endpoint, body.bytes)
-        let run = try service.start(parsed, id: id)
-        let number = state.add(run)
-        // A run that is answered as a whole or refused is over when this function ends.
-        var isOver = true
-        defer { if isOver { state.remove(number) } }
+        let known = KnownRun(try service.start(parsed, id: id), state)
         let log = CompletionLog(context.logger, endpoint)
         if let context = context as? ServerContext {
-            try await ConnectionGuard.whenClosed(context.channel) { run.cancel(.disconnected) }
-            if parsed.isStreamed {
-                try await run.waitUntilAdmitted()
-                isOver = false
-                return .events { [state] writer in
-                    defer { state.remove(number) }
-                    try await Self.stream(run, log, &writer)
-                }
-            }
-            return try await Self.whole(run, log)
+            try await ConnectionGuard.whenClosed(context.channel) { [run = known.run] in run.cancel(.disconnected) }
+            guard parsed.isStreamed else { return try await Self.whole(known, log) }
+            try await known.run.waitUntilAdmitted()
+            return .events { writer in try await Self.stream(known, log, &writer) }
         }
+        // Hummingbird looks for the client's end on the connection itself, which is of no more use afterwards.
+        var response: Response
         if parsed.isStreamed {
-            try await run.waitUntilAdmitted()
-            isOver = false
-            return .events { [state] writer in
-                defer { state.remove(number) }
-                nonisolated(unsafe) var inner = writer
+            try await known.run.waitUntilAdmitted()
+            response = .events { writer in
                 try await request.body.consumeWithInboundCloseHandler { _ in
-                    try await Self.stream(run, log, &inner)
+                    try await Self.stream(known, log, &writer)
                 } onInboundClosed: {
-                    run.cancel(.disconnected)
+                    known.run.cancel(.disconnected)
                 }
             }
+        } else {
+            response = try await request.body.consumeWithInboundCloseHandler { _ in
+                try await Self.whole(known, log)
+            } onInboundClosed: {
+                known.run.cancel(.disconnected)
+            }
         }
-        return try await request.body.consumeWithInboundCloseHandler { _ in
-            try await Self.whole(run, log)
-        } onInboundClosed: {
-            run.cancel(.disconnected)
-        }
+        response.headers[.connection] = "close"
+        return response
     }
 
-    private static func whole(_ run: GenerationRun, _ log: CompletionLog) async throws -> Response {
+    private static func whole(_ known: KnownRun, _ log: CompletionLog) async throws -> Response {
         do throws(APIError) {
-            let answer = try await run.answer()
+            defer { withExtendedLifetime(known) {} }
+            let answer = try await known.run.answer()
             log.write(answer.usage, nil)
             return .json(answer.body)
         } catch {
@@ -154,13 +147,14 @@ public struct OpenAIRoutes: Sendable {
     }
 
     private static func stream(
-        _ run: GenerationRun, _ log: CompletionLog, _ writer: inout any ResponseBodyWriter
+        _ known: KnownRun, _ log: CompletionLog, _ writer: inout any ResponseBodyWriter
     ) async throws {
         do {
-            let (usage, error) = try await run.stream { bytes in try await writer.write(ByteBuffer(bytes: bytes)) }
+            let (usage, error) = try await known.run.stream { bytes in try await writer.write(ByteBuffer(bytes: bytes))
+            }
             log.write(usage, error)
         } catch {
-            run.cancel(.disconnected)
+            known.run.cancel(.disconnected)
             log.write(nil, .disconnected)
             throw error
         }

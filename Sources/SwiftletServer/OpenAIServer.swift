@@ -11,7 +11,7 @@ import NIOCore
 import NIOSSL
 public import ServiceLifecycle
 public import Swiftlet
-import Synchronization
+import UnixSignals
 
 /// A server of the OpenAI-compatible API.
 ///
@@ -20,20 +20,20 @@ import Synchronization
 public struct OpenAIServer: Service {
     private let application: Application<RouterResponder<ServerContext>>
     private let state: ServerState
-    private let configuration: ServerConfiguration
+    private let configuration: OpenAIServerConfiguration
     private let logger: Logger
 
     /// - Parameters:
     ///   - engine: Stays the caller's: the server does not shut it down.
     ///   - logger: Gets a line for each request, without what was said.
-    ///   - extend: Adds routes of one's own, behind keys and logs.
     ///   - onStart: Called once with the port it listens on.
+    ///   - extend: Adds routes of one's own, behind keys and logs.
     /// - Throws: ``LLMError`` when certificate or key can't be used.
     public init(
-        engine llm: LLM, configuration: ServerConfiguration = ServerConfiguration(),
+        engine llm: LLM, configuration: OpenAIServerConfiguration = OpenAIServerConfiguration(),
         logger: Logger = Logger(label: "swiftlet.server"),
-        extend: (Router<ServerContext>) -> Void = { _ in },
-        onStart: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
+        onStart: @escaping @Sendable (_ port: Int?) async -> Void = { _ in },
+        extend: (Router<ServerContext>) -> Void = { _ in }
     ) throws {
         self.configuration = configuration
         self.logger = logger
@@ -51,6 +51,10 @@ public struct OpenAIServer: Service {
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes,
                     maxHeaderFieldCount: limits.headerFields)))
+        let address: BindAddress
+        switch configuration.address {
+        case .hostname(let host, let port): address = .hostname(host, port: port)
+        }
         // Hummingbird's own lines are its inner life; the server's are written here.
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
@@ -58,13 +62,13 @@ public struct OpenAIServer: Service {
             router: router,
             server: try configuration.tls.map { try .tls(http, tlsConfiguration: Self.load($0)) } ?? http,
             configuration: .init(
-                address: configuration.address,
-                availableConnectionsDelegate: MaximumAvailableConnections(maxConnections: limits.connections)),
+                address: address,
+                availableConnectionsDelegate: MaximumAvailableConnections(limits.connections)),
             onServerRunning: { channel in await onStart(channel.localAddress?.port) },
             logger: quiet)
     }
 
-    private static func load(_ files: ServerConfiguration.TLSFiles) throws -> TLSConfiguration {
+    private static func load(_ files: OpenAIServerConfiguration.TLSFiles) throws -> TLSConfiguration {
         do {
             let chain = try NIOSSLCertificate.fromPEMFile(files.certificates)
             let key = try NIOSSLPrivateKey(file: files.key, format: .pem)

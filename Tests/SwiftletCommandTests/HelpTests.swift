@@ -6,11 +6,18 @@ import Testing
 
 @Suite("Help texts")
 struct HelpTests {
-    static let commands = [
-        "swiftlet", "swiftlet generate", "swiftlet chat", "swiftlet tokenize", "swiftlet template", "swiftlet info",
-        "swiftlet bench", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
-        "swiftlet bench ablation", "swiftlet bench tokenizer",
-    ]
+    static let commands: [String] = {
+        var commands = [
+            "swiftlet generate", "swiftlet chat", "swiftlet tokenize", "swiftlet template", "swiftlet info",
+            "swiftlet bench", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
+            "swiftlet bench ablation", "swiftlet bench tokenizer",
+        ]
+        // Without the server the list of commands is another one.
+        #if Server
+        commands += ["swiftlet", "swiftlet serve"]
+        #endif
+        return commands
+    }()
 
     @Test("The help is the snapshot", arguments: commands)
     func snapshot(command: String) async throws {

@@ -3,6 +3,7 @@
 
 import Swiftlet
 import SwiftletJSON
+import SwiftletTokenizer
 import Testing
 
 @Suite("Completions", .serialized)

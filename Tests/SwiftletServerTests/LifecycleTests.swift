@@ -3,11 +3,14 @@
 
 import AsyncHTTPClient
 import Hummingbird
+import HummingbirdCore
 import Logging
 import ServiceLifecycle
+import NIOHTTP1
 import Swiftlet
 import SwiftletJSON
 import SwiftletServer
+import SwiftletTokenizer
 import Testing
 
 extension TestServer {
@@ -110,11 +113,12 @@ struct LifecycleTests {
 
     @Test("A request that takes too long ends with an error, in a stream with an event")
     func timeout() async throws {
-        var configuration = ServerConfiguration()
+        var configuration = OpenAIServerConfiguration()
         configuration.routes.requestTimeout = 0.3
         try await TestServer.run(configuration, processors: [SlowTokens()]) { server in
             let reply = try await server.post("/v1/completions", "{\(TestServer.long)}")
-            #expect(try reply.status == 504 && reply.json["error"]?["code"]?.string == "timeout")
+            #expect(reply.status == 504)
+            #expect(try reply.json["error"]?["code"]?.string == "timeout")
             let events = try await server.stream("{\(TestServer.long), \"stream\": true}")
             expect(try #require(events.last), is: .error)
             #expect(events.count > 2)
@@ -143,7 +147,7 @@ struct LifecycleTests {
 
     @Test("What has not ended at the deadline is ended with an error")
     func shutdownDeadline() async throws {
-        var configuration = ServerConfiguration()
+        var configuration = OpenAIServerConfiguration()
         configuration.shutdownTimeout = 0.2
         try await TestServer.run(configuration, processors: [SlowTokens()]) { server in
             let stream = try RawConnection(port: server.port)

@@ -76,7 +76,7 @@ final class RawConnection {
         Darwin.send(descriptor, bytes, count, 0)
         #else
         // No signal when the other side has gone.
-        Glibc.send(descriptor, bytes, count, Int32(MSG_NOSIGNAL.rawValue))
+        Glibc.send(descriptor, bytes, count, Int32(MSG_NOSIGNAL))
         #endif
     }
 

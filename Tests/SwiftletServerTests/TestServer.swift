@@ -25,7 +25,7 @@ struct TestServer: Sendable {
 
     /// Starts a server, runs `body`, stops it; afterwards no block may be in use.
     static func run(
-        _ configuration: ServerConfiguration = ServerConfiguration(), engine: EngineConfig = engine,
+        _ configuration: OpenAIServerConfiguration = OpenAIServerConfiguration(), engine: EngineConfig = engine,
         processors: [any LogitsProcessor] = [], logger: Logger = quietLogger,
         client clientConfiguration: HTTPClient.Configuration = .init(), _ body: (TestServer) async throws -> Void
     ) async throws {

@@ -47,9 +47,7 @@ package struct APIError: Error, Sendable, Hashable {
     package init(_ error: LLMError) {
         switch error.code {
         case .invalidRequest, .invalidModel:
-            let word = String(error.message.prefix { $0 != " " && $0 != "[" && $0 != "." })
-            self.init(
-                status: 400, error.message, param: RequestFields.isKnown(word) ? word : nil)
+            self.init(status: 400, error.message, param: Self.field(error.message))
         case .queueFull:
             self.init(
                 status: 429, error.message, type: "rate_limit_error", code: "rate_limit_exceeded", retryAfter: 1)
@@ -57,6 +55,15 @@ package struct APIError: Error, Sendable, Hashable {
             self.init(status: 503, error.message, type: "server_error", code: "engine_failed")
         default: self.init(status: 500, error.message, type: "server_error")
         }
+    }
+
+    /// The field that a message of the engine begins with: "top_p is 2; it must be…", "stop[0] must be…".
+    private static func field(_ message: String) -> String? {
+        let word = message.prefix { $0 == "_" || $0.isLetter }
+        let rest = message.dropFirst(word.count)
+        let verbs = [" is ", " must ", " can't ", " has the key ", "[", "."]
+        guard verbs.contains(where: { rest.hasPrefix($0) }), RequestFields.isKnown(String(word)) else { return nil }
+        return String(word)
     }
 
     /// `{"error": {…}}`.

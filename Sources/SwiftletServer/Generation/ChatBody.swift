@@ -48,9 +48,11 @@ enum ChatBody {
         } else {
             throw invalid(".content is missing")
         }
+        let reasoning = try text("reasoning_content")
+        let thoughts = try reasoning == nil ? text("reasoning") : reasoning
         return ChatMessage(
-            role: role, content: content, reasoning: try text("reasoning_content") ?? text("reasoning"),
-            toolCalls: calls, toolCallID: try text("tool_call_id"), name: try text("name"))
+            role: role, content: content, reasoning: thoughts, toolCalls: calls, toolCallID: try text("tool_call_id"),
+            name: try text("name"))
     }
 
     /// A text, or parts that are texts, which are joined by line ends as in vLLM.

@@ -1,6 +1,6 @@
 // The body of /v1/chat/completions: the conversation becomes a prompt by the model's template.
 
-package import Swiftlet
+import Swiftlet
 import SwiftletJSON
 import SwiftletTemplate
 

@@ -1,6 +1,6 @@
 // The body of /v1/completions.
 
-package import Swiftlet
+import Swiftlet
 import SwiftletJSON
 import SwiftletTokenizer
 

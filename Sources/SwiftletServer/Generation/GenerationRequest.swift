@@ -5,7 +5,7 @@
 
 package import Swiftlet
 import SwiftletJSON
-package import SwiftletTemplate
+import SwiftletTemplate
 
 /// One request of the API: one prompt or several, and what is to come back.
 package struct GenerationRequest: Sendable {

@@ -14,7 +14,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    private let limits: ServerConfiguration.Limits
+    private let limits: OpenAIServerConfiguration.Limits
     private var clock: Scheduled<Void>?
     private var writeClock: Scheduled<Void>?
     /// Requests whose head came and whose answer is not complete.
@@ -23,7 +23,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var isInputClosed = false
     private var onClose: (@Sendable () -> Void)?
 
-    init(_ limits: ServerConfiguration.Limits) { self.limits = limits }
+    init(_ limits: OpenAIServerConfiguration.Limits) { self.limits = limits }
 
     /// Calls `body` when the client goes before its request is answered; at once if it has gone.
     static func whenClosed(_ channel: any Channel, _ body: @escaping @Sendable () -> Void) async throws {

@@ -2,6 +2,7 @@
 // What every request of a server passes, outermost first: RequestLog (ids, errors, log), CrossOrigin, KeyCheck.
 // Invariant: every answer has a request id, and every error has OpenAI's body, also those of the router itself.
 
+import HTTPTypes
 import Hummingbird
 import Logging
 
@@ -55,7 +56,7 @@ struct RequestLog: RouterMiddleware {
 /// Lets web pages of given origins use the server (CORS).
 struct CrossOrigin: RouterMiddleware {
     typealias Context = ServerContext
-    let rules: ServerConfiguration.CrossOrigin
+    let rules: OpenAIServerConfiguration.CrossOrigin
 
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response

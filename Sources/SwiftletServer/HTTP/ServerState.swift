@@ -24,7 +24,7 @@ final class ServerState: Sendable {
     var runCount: Int { state.withLock { $0.runs.count } }
 
     /// Notes a run, so that it can be ended; the number is for ``remove(_:)``.
-    func add(_ run: GenerationRun) -> Int {
+    fileprivate func add(_ run: GenerationRun) -> Int {
         state.withLock { state in
             state.nextRun += 1
             state.runs[state.nextRun] = run
@@ -32,7 +32,7 @@ final class ServerState: Sendable {
         }
     }
 
-    func remove(_ run: Int) { state.withLock { _ = $0.runs.removeValue(forKey: run) } }
+    fileprivate func remove(_ run: Int) { state.withLock { _ = $0.runs.removeValue(forKey: run) } }
 
     /// Ends all runs.
     func cancelAll(_ error: APIError) {
@@ -49,5 +49,20 @@ final class ServerState: Sendable {
     }
 
     func giveBack(_ count: Int) { state.withLock { $0.bodyBytes -= count } }
+}
+
+/// A run that its server knows of, as long as someone holds this. An answer that is never written lets go of it too.
+final class KnownRun: Sendable {
+    let run: GenerationRun
+    private let state: ServerState
+    private let number: Int
+
+    init(_ run: GenerationRun, _ state: ServerState) {
+        self.run = run
+        self.state = state
+        number = state.add(run)
+    }
+
+    deinit { state.remove(number) }
 }
 #endif

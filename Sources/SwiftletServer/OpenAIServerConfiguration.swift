@@ -1,7 +1,6 @@
 #if Server
-// ServerConfiguration: what is fixed when a server starts. Each comment gives vLLM's name.
+// OpenAIServerConfiguration: what is fixed when a server starts. Each comment gives vLLM's name.
 
-public import Hummingbird
 public import SwiftletTemplate
 
 /// Configuration of ``OpenAIRoutes``.
@@ -45,7 +44,7 @@ public struct OpenAIConfiguration: Sendable {
 }
 
 /// Configuration of an ``OpenAIServer``.
-public struct ServerConfiguration: Sendable {
+public struct OpenAIServerConfiguration: Sendable {
     /// What connections may take. All of it holds before a request is looked at.
     public struct Limits: Sendable, Hashable {
         /// Connections at a time; more wait to be accepted. Default 1024.
@@ -92,8 +91,14 @@ public struct ServerConfiguration: Sendable {
         }
     }
 
-    /// Where it listens. Default 127.0.0.1, port 8000; port 0 takes a free one.
-    public var address: BindAddress
+    /// Where a server listens.
+    public enum Address: Sendable, Hashable {
+        /// An address or a name of this machine; port 0 takes a free one.
+        case hostname(String, port: Int)
+    }
+
+    /// Where it listens. Default 127.0.0.1, port 8000.
+    public var address: Address
     /// Keys of which a request must have one (`api_key`). Default: none is needed.
     public var apiKeys: [String]
     public var routes: OpenAIConfiguration
@@ -105,7 +110,7 @@ public struct ServerConfiguration: Sendable {
     public var shutdownTimeout: Double
 
     public init(
-        address: BindAddress = .hostname("127.0.0.1", port: 8000), apiKeys: [String] = [],
+        address: Address = .hostname("127.0.0.1", port: 8000), apiKeys: [String] = [],
         routes: OpenAIConfiguration = OpenAIConfiguration(), limits: Limits = Limits(),
         crossOrigin: CrossOrigin = CrossOrigin(), tls: TLSFiles? = nil, shutdownTimeout: Double = 30
     ) {
