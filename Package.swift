@@ -149,8 +149,9 @@ let package = Package(
         .testTarget(
             name: "SwiftletCommandTests",
             dependencies: [
-                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels",
-                "SwiftletTestSupport",
+                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletServer", "SwiftletTemplate",
+                "SwiftletTokenizer",
+                "CSwiftletKernels", "SwiftletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

@@ -39,7 +39,7 @@ public struct OpenAIServer: Service {
         self.logger = logger
         state = ServerState()
         let router = Router(context: ServerContext.self)
-        router.add(middleware: RequestLog())
+        router.add(middleware: RequestLog(logger: logger))
         router.add(middleware: CrossOrigin(rules: configuration.crossOrigin))
         router.add(middleware: KeyCheck(configuration.apiKeys))
         router.addRoutes(OpenAIRoutes(llm, configuration.routes, state))

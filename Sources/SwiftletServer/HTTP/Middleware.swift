@@ -9,13 +9,14 @@ import Logging
 /// Gives a request its id, turns what is thrown into an answer, writes a line to the log.
 struct RequestLog: RouterMiddleware {
     typealias Context = ServerContext
+    let logger: Logger
 
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
         var context = context
         context.requestID = RequestIDs.accepted(request.headers[.requestID]) ?? RequestIDs.make()
-        context.logger[metadataKey: "hb.request.id"] = nil
+        context.logger = logger
         context.logger[metadataKey: "request_id"] = .string(context.requestID)
         let start = ContinuousClock.now
         var response: Response
