@@ -113,18 +113,22 @@ public struct OpenAIRoutes: Sendable {
             return .events { writer in try await Self.stream(known, log, &writer) }
         }
         // Hummingbird looks for the client's end on the connection itself, which is of no more use afterwards.
+        // It wants a body that has not been read to its end.
+        var rest = request
+        rest.body = .init(buffer: ByteBuffer())
+        let inbound = rest.body
         var response: Response
         if parsed.isStreamed {
             try await known.run.waitUntilAdmitted()
             response = .events { writer in
-                try await request.body.consumeWithInboundCloseHandler { _ in
+                try await inbound.consumeWithInboundCloseHandler { _ in
                     try await Self.stream(known, log, &writer)
                 } onInboundClosed: {
                     known.run.cancel(.disconnected)
                 }
             }
         } else {
-            response = try await request.body.consumeWithInboundCloseHandler { _ in
+            response = try await inbound.consumeWithInboundCloseHandler { _ in
                 try await Self.whole(known, log)
             } onInboundClosed: {
                 known.run.cancel(.disconnected)

@@ -20,16 +20,16 @@ struct HostileTests {
         try await TestServer.run { server in
             let head = "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
             let announced = try RawConnection(port: server.port)
-            announced.send(head + "content-length: 100000000\r\n\r\n")
-            let reply = try #require(announced.receive(until: "\r\n\r\n{"))
+            await announced.send(head + "content-length: 100000000\r\n\r\n")
+            let reply = try #require(await announced.receive(until: "\r\n\r\n{"))
             #expect(reply.hasPrefix("HTTP/1.1 413") && reply.contains("body_too_large"))
             announced.close()
             let chunked = try RawConnection(port: server.port)
-            chunked.send(head + "transfer-encoding: chunked\r\n\r\n")
+            await chunked.send(head + "transfer-encoding: chunked\r\n\r\n")
             let chunk = Array("100000\r\n".utf8) + [UInt8](repeating: 0x20, count: 1 << 20) + Array("\r\n".utf8)
-            for _ in 0..<100 { guard chunked.send(chunk) else { break } }
-            chunked.send("0\r\n\r\n")
-            let answer = try #require(chunked.receive(until: "body_too_large"))
+            for _ in 0..<100 { guard await chunked.send(chunk) else { break } }
+            await chunked.send("0\r\n\r\n")
+            let answer = try #require(await chunked.receive(until: "body_too_large"))
             #expect(answer.hasPrefix("HTTP/1.1 413"))
             try await isServing(server)
         }
@@ -83,14 +83,14 @@ struct HostileTests {
                 String(repeating: "x", count: 1 << 20),
             ] {
                 let connection = try RawConnection(port: server.port)
-                connection.send("GET /health HTTP/1.1\r\n" + flood)
-                let reply = try #require(connection.receive())
+                await connection.send("GET /health HTTP/1.1\r\n" + flood)
+                let reply = try #require(await connection.receive())
                 #expect(reply.isEmpty || reply.hasPrefix("HTTP/1.1 400"))
             }
             let path = try RawConnection(port: server.port)
-            path.send("GET /" + String(repeating: "a", count: 8 << 20))
-            path.send(" HTTP/1.1\r\nhost: x\r\n\r\n")
-            #expect(path.receive(until: "\r\n\r\n") != nil)
+            await path.send("GET /" + String(repeating: "a", count: 8 << 20))
+            await path.send(" HTTP/1.1\r\nhost: x\r\n\r\n")
+            #expect(await path.receive(until: "\r\n\r\n") != nil)
             try await isServing(server)
         }
     }
@@ -101,15 +101,15 @@ struct HostileTests {
             var random = SeededGenerator(seed: 5)
             for _ in 0..<20 {
                 let connection = try RawConnection(port: server.port)
-                connection.send((0..<2000).map { _ in UInt8.random(in: 0...255, using: &random) })
-                connection.send("\r\n\r\n\r\n")
-                #expect(connection.isClosed())
+                await connection.send((0..<2000).map { _ in UInt8.random(in: 0...255, using: &random) })
+                await connection.send("\r\n\r\n\r\n")
+                #expect(await connection.isClosed())
             }
             let smuggled = try RawConnection(port: server.port)
-            smuggled.send(
+            await smuggled.send(
                 "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
             )
-            let reply = try #require(smuggled.receive(until: "\r\n\r\n"))
+            let reply = try #require(await smuggled.receive(until: "\r\n\r\n"))
             #expect(reply.isEmpty || reply.hasPrefix("HTTP/1.1 4"))
             try await isServing(server)
         }
@@ -127,22 +127,22 @@ struct HostileTests {
             let body = try RawConnection(port: server.port)
             let second = try RawConnection(port: server.port)
             let start = ContinuousClock.now
-            body.send(
+            await body.send(
                 "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n"
             )
-            second.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
-            #expect(second.receive(until: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") ?? false)
-            head.send("GET /")
-            second.send("GET /")
+            await second.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            #expect(await second.receive(until: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") ?? false)
+            await head.send("GET /")
+            await second.send("GET /")
             // A byte now and then does not keep a connection alive.
             var isOpen = true
             while isOpen && ContinuousClock.now - start < .seconds(15) {
-                let taken = [head.send("x"), body.send("x"), second.send("x")]
+                let taken = [await head.send("x"), await body.send("x"), await second.send("x")]
                 isOpen = taken.contains(true)
                 try await Task.sleep(for: .milliseconds(50))
             }
             #expect(!isOpen)
-            #expect(idle.isClosed() && head.isClosed() && body.isClosed() && second.isClosed())
+            for connection in [idle, head, body, second] { #expect(await connection.isClosed()) }
             try await isServing(server)
         }
     }
@@ -156,7 +156,7 @@ struct HostileTests {
             let body =
                 #"{"prompt": ["# + (0..<60).map { _ in "[1]" }.joined(separator: ",")
                 + #"], "n": 8, "max_tokens": 900, "ignore_eos": true, "stream": true, "logprobs": 20}"#
-            deaf.send(
+            await deaf.send(
                 "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
             )
             try await server.wait("the request does not run") { $0.runningSequences > 0 }

@@ -60,7 +60,7 @@ struct LifecycleTests {
         let body: (TestServer) async throws -> Void = { server in
             for fields in [#""stream": true"#, #""stream": false"#, #""n": 4"#] {
                 let connection = try RawConnection(port: server.port)
-                connection.send(TestServer.bytes("{\(TestServer.long), \(fields)}"))
+                await connection.send(TestServer.bytes("{\(TestServer.long), \(fields)}"))
                 try await server.wait("the request does not run") { $0.runningSequences > 0 }
                 let steps = server.llm.statistics.steps
                 connection.close()
@@ -82,9 +82,9 @@ struct LifecycleTests {
         try await TestServer.run { server in
             let connection = try RawConnection(port: server.port)
             for fields in [#""max_tokens": 2"#, #""max_tokens": 3, "stream": true"#, #""max_tokens": 0"#, #""n": 2"#] {
-                connection.send(TestServer.bytes(#"{"prompt": "x", \#(fields)}"#))
+                await connection.send(TestServer.bytes(#"{"prompt": "x", \#(fields)}"#))
                 let end = fields.contains("stream") ? "[DONE]\n\n\r\n0\r\n\r\n" : "}}"
-                #expect(connection.receive(until: end)?.hasPrefix("HTTP/1.1 ") ?? false)
+                #expect(await connection.receive(until: end)?.hasPrefix("HTTP/1.1 ") ?? false)
             }
         }
     }
@@ -96,10 +96,10 @@ struct LifecycleTests {
         engine.maxQueuedRequests = 1
         try await TestServer.run(engine: engine, processors: [SlowTokens()]) { server in
             let running = try RawConnection(port: server.port)
-            running.send(TestServer.bytes("{\(TestServer.long)}"))
+            await running.send(TestServer.bytes("{\(TestServer.long)}"))
             try await server.wait("the first request does not run") { $0.runningSequences == 1 }
             let waiting = try RawConnection(port: server.port)
-            waiting.send(TestServer.bytes("{\(TestServer.long)}"))
+            await waiting.send(TestServer.bytes("{\(TestServer.long)}"))
             try await server.wait("the second request does not wait") { $0.waitingSequences == 1 }
             for stream in ["true", "false"] {
                 let reply = try await server.post("/v1/completions", "{\(TestServer.long), \"stream\": \(stream)}")
@@ -130,17 +130,17 @@ struct LifecycleTests {
     func gracefulShutdown() async throws {
         try await TestServer.run(processors: [SlowTokens()]) { server in
             let running = try RawConnection(port: server.port)
-            running.send(
+            await running.send(
                 TestServer.bytes(
                     #"{"prompt": [5, 6, 7], "max_tokens": 150, "ignore_eos": true, "stream": true}"#))
             let idle = try RawConnection(port: server.port)
-            idle.send("GET /ready HTTP/1.1\r\nhost: x\r\n\r\n")
-            #expect(idle.receive(until: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") ?? false)
+            await idle.send("GET /ready HTTP/1.1\r\nhost: x\r\n\r\n")
+            #expect(await idle.receive(until: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") ?? false)
             try await server.wait("the request does not run") { $0.runningSequences > 0 }
             await server.group.triggerGracefulShutdown()
-            let reply = try #require(running.receive())
+            let reply = try #require(await running.receive())
             #expect(reply.contains("data: [DONE]") && reply.contains(#""finish_reason":"length""#))
-            #expect(idle.isClosed())
+            #expect(await idle.isClosed())
             #expect(throws: (any Error).self) { try RawConnection(port: server.port) }
         }
     }
@@ -151,13 +151,13 @@ struct LifecycleTests {
         configuration.shutdownTimeout = 0.2
         try await TestServer.run(configuration, processors: [SlowTokens()]) { server in
             let stream = try RawConnection(port: server.port)
-            stream.send(TestServer.bytes("{\(TestServer.long), \"stream\": true}"))
+            await stream.send(TestServer.bytes("{\(TestServer.long), \"stream\": true}"))
             let whole = try RawConnection(port: server.port)
-            whole.send(TestServer.bytes("{\(TestServer.long)}"))
+            await whole.send(TestServer.bytes("{\(TestServer.long)}"))
             try await server.wait("the requests do not run") { $0.runningSequences == 2 }
             await server.group.triggerGracefulShutdown()
-            #expect(stream.receive()?.contains("shutting_down") ?? false)
-            #expect(whole.receive()?.hasPrefix("HTTP/1.1 503") ?? false)
+            #expect(await stream.receive()?.contains("shutting_down") ?? false)
+            #expect(await whole.receive()?.hasPrefix("HTTP/1.1 503") ?? false)
         }
     }
 
@@ -186,7 +186,7 @@ struct LifecycleTests {
         engine.schedulingPolicy = .priority
         try await TestServer.run(engine: engine, processors: [SlowTokens()]) { server in
             let first = try RawConnection(port: server.port)
-            first.send(TestServer.bytes("{\(TestServer.long)}"))
+            await first.send(TestServer.bytes("{\(TestServer.long)}"))
             try await server.wait("the first request does not run") { $0.runningSequences == 1 }
             let order = await withTaskGroup(of: Int.self) { group in
                 for (waiting, priority) in [5, 1, 3].enumerated() {

@@ -1,8 +1,9 @@
 #if Server
-// RawConnection: bytes to and from a port, for what no HTTP client would send. Blocking calls with a time limit; tests
-// use it from tasks of their own.
+// RawConnection: bytes to and from a port, for what no HTTP client would send.
+// Invariant: its blocking calls run on threads of Dispatch and end after a time limit: the server's tasks share the few
+// threads that tests run on.
 
-import Testing
+import Dispatch
 
 #if canImport(Glibc)
 import Glibc
@@ -14,6 +15,8 @@ import Darwin
 
 final class RawConnection {
     private let descriptor: Int32
+
+    struct Refused: Error {}
 
     init(port: Int, timeoutSeconds: Int = 20) throws {
         #if canImport(Darwin)
@@ -30,7 +33,7 @@ final class RawConnection {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        try #require(connected == 0, "can't connect to port \(port)")
+        guard connected == 0 else { throw Refused() }
         var limit = timeval()
         limit.tv_sec = timeoutSeconds
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
@@ -55,21 +58,29 @@ final class RawConnection {
         #endif
     }
 
+    private static func blocking<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+        await withCheckedContinuation { done in
+            DispatchQueue.global().async { done.resume(returning: body()) }
+        }
+    }
+
     /// Whether everything was taken.
     @discardableResult
-    func send(_ bytes: some Sequence<UInt8>) -> Bool {
+    func send(_ bytes: some Sequence<UInt8>) async -> Bool {
         let bytes = Array(bytes)
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { Self.send(descriptor, $0.baseAddress! + sent, $0.count - sent) }
-            guard count > 0 else { return false }
-            sent += count
+        return await Self.blocking { [descriptor] in
+            var sent = 0
+            while sent < bytes.count {
+                let count = bytes.withUnsafeBytes { Self.send(descriptor, $0.baseAddress! + sent, $0.count - sent) }
+                guard count > 0 else { return false }
+                sent += count
+            }
+            return true
         }
-        return true
     }
 
     @discardableResult
-    func send(_ text: String) -> Bool { send(text.utf8) }
+    func send(_ text: String) async -> Bool { await send(text.utf8) }
 
     private static func send(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
         #if canImport(Darwin)
@@ -81,21 +92,27 @@ final class RawConnection {
     }
 
     /// What comes until the other side closes, or `text` has come; nil when time was up before.
-    func receive(until text: String? = nil) -> String? {
-        var received: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count == 0 { return String(decoding: received, as: UTF8.self) }
-            guard count > 0 else { return errno == ECONNRESET ? String(decoding: received, as: UTF8.self) : nil }
-            received += buffer[..<count]
-            if let text, String(decoding: received, as: UTF8.self).contains(text) {
-                return String(decoding: received, as: UTF8.self)
+    func receive(until text: String? = nil) async -> String? {
+        await Self.blocking { [descriptor] in
+            let wanted = text.map { Array($0.utf8) }
+            var received: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: 1 << 16)
+            while true {
+                let count = recv(descriptor, &buffer, buffer.count, 0)
+                if count == 0 { return String(decoding: received, as: UTF8.self) }
+                guard count > 0 else { return errno == ECONNRESET ? String(decoding: received, as: UTF8.self) : nil }
+                let searched = max(0, received.count - (wanted?.count ?? 0))
+                received += buffer[..<count]
+                if let wanted, received.count >= wanted.count,
+                    (searched...received.count - wanted.count).contains(where: { received[$0...].starts(with: wanted) })
+                {
+                    return String(decoding: received, as: UTF8.self)
+                }
             }
         }
     }
 
     /// Whether the other side closes in time, whatever it says before.
-    func isClosed() -> Bool { receive() != nil }
+    func isClosed() async -> Bool { await receive() != nil }
 }
 #endif
