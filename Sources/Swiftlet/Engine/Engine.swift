@@ -169,10 +169,9 @@ package final class Engine<B: Backend> {
         let now = Platform.monotonicSeconds()
         for sequence in sequences { statistics.recordAdmission(&sequence.times, now) }
         batch.fill(sequences)
-        recorder?.record(.schedule, rows: sequences.count)
-        let scheduled = recorder?.last ?? 0
+        let scheduled = recorder?.record(.schedule, rows: sequences.count) ?? 0
         runner.run(batch, sequences, into: sampled)
-        recorder?.record(.forwardAndSample, from: scheduled, rows: batch.tokenCount)
+        recorder?.recordForward(from: scheduled, rows: batch.tokenCount)
         for (index, sequence) in sequences.enumerated() {
             let isDecode = sequence.scheduledTokenCount == 1 && sequence.outputTokenCount > 0
             if !isDecode { statistics.prefillTokens += sequence.scheduledTokenCount }
