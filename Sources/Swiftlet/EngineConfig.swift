@@ -34,6 +34,15 @@ public struct EngineConfig: Sendable, Hashable {
         case dummy
     }
 
+    /// Who goes first when not all fit.
+    public enum SchedulingPolicy: String, Sendable, Hashable, CaseIterable {
+        /// First come, first served.
+        case fcfs
+        /// The lowest ``Request/priority`` first, of equal ones the first to come. When blocks run out, the request with
+        /// the highest value gives way.
+        case priority
+    }
+
     /// How much memory the KV cache takes.
     public enum KVCacheSize: Sendable, Hashable {
         /// What `maxSequences` full contexts need, at most half of the memory that is free after loading.
@@ -72,6 +81,8 @@ public struct EngineConfig: Sendable, Hashable {
     /// Put decodes and prefills into one step. Default on; off, a step with new prompts has no decodes, as in engines
     /// without mixed batches.
     public var enableMixedBatches: Bool
+    /// `scheduling_policy`. Default first come, first served.
+    public var schedulingPolicy = SchedulingPolicy.fcfs
     /// A file that gets a Chrome trace of every step. Default: none.
     public var traceFile: String?
     /// Threads that compute, the engine's own included. Default: the cores this process may use, each counted once

@@ -11,6 +11,8 @@ public struct ChatOptions: Sendable {
     public var documents: [TemplateValue]?
     /// Whether the prompt ends with the beginning of an answer (`add_generation_prompt`).
     public var addGenerationPrompt: Bool
+    /// The answer goes on with the last message: the prompt ends with its text (`continue_final_message`).
+    public var continueFinalMessage = false
     /// What else the template reads, such as `enable_thinking` (`chat_template_kwargs`).
     public var templateVariables: [String: TemplateValue]
     /// A template to use instead of the model's own (`chat_template`).
@@ -93,15 +95,16 @@ extension LLM {
         _ messages: [ChatMessage], _ params: SamplingParams? = nil, options: ChatOptions = ChatOptions()
     ) throws(LLMError) -> Request {
         let template = try chatTemplate(options)
-        let text: String
+        var text: String
         do throws(TemplateError) {
             text = try template.render(
                 messages: messages.map(\.templateValue), tools: options.tools, documents: options.documents,
-                addGenerationPrompt: options.addGenerationPrompt,
+                addGenerationPrompt: options.addGenerationPrompt && !options.continueFinalMessage,
                 variables: chatTemplates.specialTokens.merging(options.templateVariables) { $1 }, now: options.now)
         } catch {
             throw LLMError(chatTemplateError: error)
         }
+        if options.continueFinalMessage { text = try Self.cut(text, behind: messages.last?.content ?? "") }
         var request = Request(.text(text), params ?? defaultChatSamplingParams)
         // A mark that is a special token must be in the answer's text, or nothing shows what it stands around.
         let (toolCalls, reasoning) = answerFormats(template, options)
@@ -111,6 +114,26 @@ extension LLM {
         request.addsSpecialTokens = false
         request.shrinksMaxTokens = params == nil
         return request
+    }
+
+    /// A rendered conversation up to the end of the last message's text, as transformers cuts it: white space around
+    /// the text is kept where the template keeps it. Lengths are bounded, because the search is the plain one.
+    private static func cut(_ text: String, behind content: String) throws(LLMError) -> String {
+        let isSpace = { (byte: UInt8) in byte == 0x20 || (0x09...0x0D).contains(byte) }
+        let (text, leading) = (Array(text.utf8), Array(content.utf8.drop(while: isSpace)))
+        let trimmed = leading[..<((leading.lastIndex { !isSpace($0) } ?? -1) + 1)]
+        guard trimmed.count <= 1 << 16 else {
+            throw LLMError(.invalidRequest, "the last message has over 65536 bytes, too many to be continued")
+        }
+        let starts = max(0, text.count - trimmed.count - 16_384)...max(0, text.count - trimmed.count)
+        guard !trimmed.isEmpty, let start = starts.last(where: { text[$0...].starts(with: trimmed) }) else {
+            throw LLMError(
+                .invalidRequest,
+                "the last message can't be continued: \(trimmed.isEmpty ? "it is empty" : "the chat template changes its text")"
+            )
+        }
+        let kept = text[start...].starts(with: leading) ? leading.count : trimmed.count
+        return String(decoding: text[..<(start + kept)], as: UTF8.self)
     }
 
     /// What takes the answer to a request apart, which ``chatRequest(_:_:options:)`` made with these options: into text,

@@ -78,6 +78,9 @@ public final class LLM: Sendable {
 
     deinit { mailbox.post(.stop) }
 
+    /// False when the engine has failed or was shut down.
+    public var isRunning: Bool { mailbox.isOpen }
+
     /// Counters and gauges as of the last step.
     public var statistics: EngineStatistics { mailbox.statistics }
 
@@ -130,6 +133,19 @@ public final class LLM: Sendable {
         var prompt: [TokenID]
         var params: SamplingParams
         var tokenLimit: Int
+        var priority: Int
+    }
+
+    /// Starts a request whose events go to `receive`, on the engine's thread.
+    ///
+    /// - Throws: ``LLMError`` when it can't be served; that the queue is full comes as an event.
+    package func start(
+        _ request: Request, receive: @escaping @Sendable (TokenSink.Event) -> Void
+    ) throws(LLMError) -> RunningRequest {
+        let prepared = try prepare(request)
+        let id = mailbox.makeRequestID()
+        submit(prepared, id, TokenSink(receive))
+        return RunningRequest(promptTokenIDs: prepared.prompt, owner: self) { [mailbox] in mailbox.post(.abort(id)) }
     }
 
     private func start(_ prepared: Prepared) -> TokenStream {
@@ -137,6 +153,11 @@ public final class LLM: Sendable {
         let (stream, sink) = TokenStream.make(
             prompt: prepared.text, promptTokenIDs: prepared.prompt, choiceCount: prepared.params.n, owner: self
         ) { [mailbox] in mailbox.post(.abort(id)) }
+        submit(prepared, id, sink)
+        return stream
+    }
+
+    private func submit(_ prepared: Prepared, _ id: Int, _ sink: TokenSink) {
         let drawn = Philox.block(
             key: (UInt32(truncatingIfNeeded: seeds), UInt32(truncatingIfNeeded: seeds >> 32)),
             counter: (UInt32(truncatingIfNeeded: id), 0, 0, 1))
@@ -145,14 +166,16 @@ public final class LLM: Sendable {
             .submit(
                 Submission(
                     id: id, prompt: prepared.prompt, params: prepared.params, seed: seed,
-                    tokenLimit: prepared.tokenLimit, sink: sink)))
-        return stream
+                    tokenLimit: prepared.tokenLimit, priority: prepared.priority, sink: sink)))
     }
 
     /// Tokenises and checks a request.
     private func prepare(_ request: Request) throws(LLMError) -> Prepared {
         let params = request.params ?? defaultSamplingParams
         try params.validate(vocabularySize: vocabularySize, maxLogprobs: config.maxLogprobs)
+        guard request.priority == 0 || config.schedulingPolicy == .priority else {
+            throw LLMError(.invalidRequest, "priority is \(request.priority); it needs scheduling-policy priority")
+        }
         var text: String?
         var prompt: [TokenID]
         switch request.prompt {
@@ -180,7 +203,7 @@ public final class LLM: Sendable {
         }
         let limit = try tokenLimit(
             promptCount: prompt.count, params, shrinks: request.params == nil || request.shrinksMaxTokens)
-        return Prepared(text: text, prompt: prompt, params: params, tokenLimit: limit)
+        return Prepared(text: text, prompt: prompt, params: params, tokenLimit: limit, priority: request.priority)
     }
 
     /// The length at which the request ends. The KV of its last token is never written, so it needs no slot.

@@ -1,11 +1,11 @@
 // Platform: a file that the engine itself writes (traces) and a clock for it, behind `canImport` like everything that asks the system.
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 extension Platform {
@@ -18,6 +18,13 @@ extension Platform {
 
     /// The same in seconds.
     package static func monotonicSeconds() -> Double { Double(monotonicNanoseconds()) * 1e-9 }
+
+    /// Seconds since 1970, for people and protocols.
+    package static func unixSeconds() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int(time.tv_sec)
+    }
 }
 
 /// A new file, written to from one thread, closed at the end of its life. A write that fails ends the writing: a trace
@@ -76,11 +83,11 @@ final class SpoolFile {
 extension Platform {
     fileprivate static func create(_ path: String, _ flags: Int32) throws(LLMError) -> Int32 {
         #if canImport(Darwin)
-            let descriptor = Darwin.open(path, flags, 0o644)
+        let descriptor = Darwin.open(path, flags, 0o644)
         #elseif canImport(Musl)
-            let descriptor = Musl.open(path, flags, 0o644)
+        let descriptor = Musl.open(path, flags, 0o644)
         #else
-            let descriptor = Glibc.open(path, flags, 0o644)
+        let descriptor = Glibc.open(path, flags, 0o644)
         #endif
         guard descriptor >= 0 else {
             throw LLMError(.inputOutput, "\(path) can't be written: \(String(cString: strerror(errno)))")
@@ -90,11 +97,11 @@ extension Platform {
 
     fileprivate static func readSome(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
         #if canImport(Darwin)
-            Darwin.read(descriptor, buffer, count)
+        Darwin.read(descriptor, buffer, count)
         #elseif canImport(Musl)
-            Musl.read(descriptor, buffer, count)
+        Musl.read(descriptor, buffer, count)
         #else
-            Glibc.read(descriptor, buffer, count)
+        Glibc.read(descriptor, buffer, count)
         #endif
     }
 
@@ -103,11 +110,11 @@ extension Platform {
         var done = 0
         while done < bytes.count {
             #if canImport(Darwin)
-                let count = Darwin.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+            let count = Darwin.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
             #elseif canImport(Musl)
-                let count = Musl.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+            let count = Musl.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
             #else
-                let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+            let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
             #endif
             if count < 0 && errno == EINTR { continue }
             if count <= 0 { return String(cString: strerror(errno)) }

@@ -15,6 +15,8 @@ public struct Request: Sendable, Hashable {
     public var prompt: Prompt
     /// nil takes ``LLM/defaultSamplingParams``.
     public var params: SamplingParams?
+    /// Those with lower values go first, when ``EngineConfig/schedulingPolicy`` is `priority` (`priority`). Default 0.
+    public var priority = 0
     /// `maxTokens` is a default that shrinks to what the context has left; one that a user named must fit.
     package var shrinksMaxTokens = false
     /// Whether the tokenizer adds what it puts around a text; a chat's text has it already.

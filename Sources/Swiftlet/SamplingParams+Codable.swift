@@ -9,7 +9,7 @@ extension CodingUserInfoKey {
 }
 
 extension SamplingParams: Codable {
-    private enum Key: String, CodingKey, CaseIterable {
+    enum Key: String, CodingKey, CaseIterable {
         case n, temperature, seed, stop, logprobs
         case topK = "top_k"
         case topP = "top_p"

@@ -6,16 +6,54 @@
 
 public import SwiftletTokenizer
 
-/// The engine's end of a stream.
+/// The engine's end of a request's output.
 package struct TokenSink: Sendable {
-    private let continuation: AsyncThrowingStream<Delta, any Error>.Continuation
-
-    package init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) {
-        self.continuation = continuation
+    /// What becomes of a request, in this order.
+    package enum Event: Sendable {
+        /// It has a place in the queue; not before, it may still be refused.
+        case accepted
+        case delta(Delta)
+        /// Its end: the error that ended it, or nil. Choices without a finish reason were aborted.
+        case finished(LLMError?)
     }
 
-    package func yield(_ delta: Delta) { continuation.yield(delta) }
-    package func finish(throwing error: LLMError?) { continuation.finish(throwing: error) }
+    private let receive: @Sendable (Event) -> Void
+
+    /// - Parameter receive: Called on the engine's thread; it must not wait for anything.
+    package init(_ receive: @escaping @Sendable (Event) -> Void) { self.receive = receive }
+
+    package init(_ continuation: AsyncThrowingStream<Delta, any Error>.Continuation) {
+        receive = { event in
+            switch event {
+            case .accepted: break
+            case .delta(let delta): continuation.yield(delta)
+            case .finished(let error): continuation.finish(throwing: error)
+            }
+        }
+    }
+
+    package func accept() { receive(.accepted) }
+    package func yield(_ delta: Delta) { receive(.delta(delta)) }
+    package func finish(throwing error: LLMError?) { receive(.finished(error)) }
+}
+
+/// A request that runs. It is aborted when the last reference to it is gone.
+package final class RunningRequest: Sendable {
+    package let promptTokenIDs: [TokenID]
+    private let onAbort: @Sendable () -> Void
+    /// Keeps the engine running while someone reads, also when nobody else holds the handle.
+    private let owner: (any Sendable)?
+
+    init(promptTokenIDs: [TokenID], owner: (any Sendable)?, _ abort: @escaping @Sendable () -> Void) {
+        self.promptTokenIDs = promptTokenIDs
+        self.owner = owner
+        onAbort = abort
+    }
+
+    /// Ends the request within a step. Nothing happens when it has ended already.
+    package func abort() { onAbort() }
+
+    deinit { onAbort() }
 }
 
 /// The output of one request as it is made. One consumer; iterating a second time gives nothing.
@@ -31,20 +69,7 @@ public struct TokenStream: AsyncSequence, Sendable {
     public let prompt: String?
     private let choiceCount: Int
     private let stream: AsyncThrowingStream<Delta, any Error>
-    private let abortGuard: AbortGuard?
-
-    private final class AbortGuard: Sendable {
-        let abort: @Sendable () -> Void
-        /// Keeps the engine running while someone reads, also when nobody else holds the handle.
-        let owner: (any Sendable)?
-
-        init(owner: (any Sendable)?, _ abort: @escaping @Sendable () -> Void) {
-            self.owner = owner
-            self.abort = abort
-        }
-
-        deinit { abort() }
-    }
+    private let running: RunningRequest?
 
     /// A stream and the sink that feeds it.
     package static func make(
@@ -57,7 +82,7 @@ public struct TokenStream: AsyncSequence, Sendable {
         }
         let tokens = TokenStream(
             promptTokenIDs: promptTokenIDs, prompt: prompt, choiceCount: choiceCount, stream: stream,
-            abortGuard: AbortGuard(owner: owner, abort))
+            running: RunningRequest(promptTokenIDs: promptTokenIDs, owner: owner, abort))
         return (tokens, TokenSink(continuation))
     }
 
@@ -67,16 +92,16 @@ public struct TokenStream: AsyncSequence, Sendable {
         continuation.finish(throwing: error)
         var text: String?
         if case .text(let string) = prompt { text = string }
-        return TokenStream(promptTokenIDs: [], prompt: text, choiceCount: 0, stream: stream, abortGuard: nil)
+        return TokenStream(promptTokenIDs: [], prompt: text, choiceCount: 0, stream: stream, running: nil)
     }
 
     public struct AsyncIterator: AsyncIteratorProtocol {
         fileprivate var base: AsyncThrowingStream<Delta, any Error>.AsyncIterator
-        private let abortGuard: AbortGuard?
+        private let running: RunningRequest?
 
         fileprivate init(_ stream: TokenStream) {
             base = stream.stream.makeAsyncIterator()
-            abortGuard = stream.abortGuard
+            running = stream.running
         }
 
         /// The next delta; nil after the last one.
@@ -105,7 +130,7 @@ public struct TokenStream: AsyncSequence, Sendable {
 }
 
 extension CompletionOutput {
-    mutating func append(_ delta: Delta) {
+    package mutating func append(_ delta: Delta) {
         text += delta.text
         tokenIDs += delta.tokenIDs
         if let new = delta.logprobs { logprobs = (logprobs ?? []) + new }

@@ -12,6 +12,7 @@ extension EngineConfig.DataType: ExpressibleByArgument {}
 extension EngineConfig.LoadFormat: ExpressibleByArgument {}
 extension EngineConfig.Quantization: ExpressibleByArgument {}
 extension EngineConfig.KVCacheType: ExpressibleByArgument {}
+extension EngineConfig.SchedulingPolicy: ExpressibleByArgument {}
 
 /// A count that may have a unit, as vLLM reads them: `8G` is 8 × 2^30, `8g` is 8 × 10^9.
 package struct Size: ExpressibleByArgument, Sendable, Hashable {

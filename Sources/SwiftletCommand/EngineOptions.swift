@@ -151,10 +151,15 @@ package struct EngineOptions: ParsableArguments {
 
     /// Loads the model, downloading it if need be, and says which one it is.
     ///
-    /// - Parameter providedTokens: Tokens of the KV cache that are to have memory at once, if not the usual ones.
-    package func load(environment: [String: String], providedTokens: Int? = nil) async throws -> LLM {
+    /// - Parameters:
+    ///   - providedTokens: Tokens of the KV cache that are to have memory at once, if not the usual ones.
+    ///   - change: What a command sets besides.
+    package func load(
+        environment: [String: String], providedTokens: Int? = nil, change: (inout EngineConfig) -> Void = { _ in }
+    ) async throws -> LLM {
         let options = try await resolved()
         var config = options.config
+        change(&config)
         if let providedTokens { config.providedTokens = max(config.providedTokens, providedTokens) }
         if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
         var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }

@@ -174,24 +174,6 @@ package struct InfoReport: Sendable {
     }
 }
 
-extension JSONWriter {
-    /// A member; null for nil.
-    mutating func member(_ name: String, _ value: String?) {
-        key(name)
-        if let value { string(value) } else { null() }
-    }
-
-    mutating func member(_ name: String, _ value: Int?) {
-        key(name)
-        if let value { int(value) } else { null() }
-    }
-
-    mutating func member(_ name: String, _ value: Double?) {
-        key(name)
-        if let value { double(value) } else { null() }
-    }
-}
-
 extension Format {
     /// Bytes in the binary unit that suits them.
     package static func bytes(_ value: Int) -> String {

@@ -9,19 +9,15 @@ package struct SwiftletCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "swiftlet",
         abstract: "An LLM inference engine that is small enough to read in an hour.",
-        version: "0.1.0",
-        subcommands: [
-            GenerateCommand.self, ChatCommand.self, TokenizeCommand.self, TemplateCommand.self, BenchCommand.self,
-            InfoCommand.self,
-        ] + downloads)
+        version: LLM.version,
+        subcommands: subcommands)
 
-    /// What there is with the trait Server only.
-    private static var downloads: [any ParsableCommand.Type] {
+    private static var subcommands: [any ParsableCommand.Type] {
+        var commands: [any ParsableCommand.Type] = [GenerateCommand.self, ChatCommand.self]
         #if Server
-        [PullCommand.self]
-        #else
-        []
+        commands += [ServeCommand.self, PullCommand.self] as [any ParsableCommand.Type]
         #endif
+        return commands + [TokenizeCommand.self, TemplateCommand.self, BenchCommand.self, InfoCommand.self]
     }
 
     package init() {}

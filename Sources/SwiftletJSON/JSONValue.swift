@@ -160,3 +160,17 @@ package struct JSONValue: Sendable {
         }
     }
 }
+
+extension JSONValue {
+    /// The value in a few words, for messages.
+    package var description: String {
+        switch kind {
+        case .null: "null"
+        case .bool: bool == true ? "true" : "false"
+        case .number: String(decoding: bytes.prefix(32), as: UTF8.self)
+        case .string: "a string"
+        case .array: "a list"
+        case .object: "an object"
+        }
+    }
+}

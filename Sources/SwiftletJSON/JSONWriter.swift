@@ -10,6 +10,12 @@ package struct JSONWriter: Sendable {
 
     package init() {}
 
+    /// Goes on where text ends that another writer made: behind a member of an object that is still open.
+    package init(continuing text: [UInt8]) {
+        bytes = text
+        needsComma = true
+    }
+
     package mutating func beginObject() { begin(UInt8(ascii: "{")) }
     package mutating func endObject() { end(UInt8(ascii: "}")) }
     package mutating func beginArray() { begin(UInt8(ascii: "[")) }
@@ -104,5 +110,23 @@ package struct JSONWriter: Sendable {
             }
         }
         bytes.append(UInt8(ascii: "\""))
+    }
+}
+
+extension JSONWriter {
+    /// A member; null for nil.
+    package mutating func member(_ name: String, _ value: String?) {
+        key(name)
+        if let value { string(value) } else { null() }
+    }
+
+    package mutating func member(_ name: String, _ value: Int?) {
+        key(name)
+        if let value { int(value) } else { null() }
+    }
+
+    package mutating func member(_ name: String, _ value: Double?) {
+        key(name)
+        if let value { double(value) } else { null() }
     }
 }

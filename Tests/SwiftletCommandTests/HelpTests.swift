@@ -9,14 +9,15 @@ import Testing
 struct HelpTests {
     #if Server
     /// With the trait Server only; without it the list of commands is shorter.
-    static let serverCommands = ["swiftlet", "swiftlet pull"]
+    static let serverCommands = ["swiftlet", "swiftlet serve", "swiftlet pull"]
     #else
     static let serverCommands: [String] = []
 
-    @Test("Without the trait Server there are no downloads")
+    @Test("Without the trait Server there are no downloads and no server")
     func withoutServer() async throws {
         let finished = try await RunningCommand.run(["--help"])
         #expect(finished.code == 0 && finished.output.contains("generate") && !finished.output.contains("pull"))
+        #expect(!finished.output.contains("serve "))
     }
     #endif
 

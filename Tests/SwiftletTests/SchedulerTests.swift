@@ -262,4 +262,22 @@ struct SchedulerTests {
         simulator.submit(3, cached)
         #expect(simulator.scheduler.schedule().map(\.cachedTokenCount) == [9, 12])
     }
+
+    @Test("The lowest priority value goes first, equal ones in order of arrival; the highest gives way")
+    func priorities() throws {
+        func request(_ start: TokenID, _ priority: Int) -> SimulatedRequest {
+            var request = SimulatedRequest(prompt: prompt(start, count: 8), maxTokens: 9)
+            request.priority = priority
+            return request
+        }
+        let requests = [request(1, 5), request(2, -1), request(3, 5), request(4, 0), request(5, -1)]
+        let simulator = simulator(workload(blockCount: 15, requests))
+        #expect(simulator.scheduler.waiting.map { $0.id / 64 } == [1, 4, 3, 0, 2])
+        try simulator.step()
+        #expect(simulator.scheduler.running.map { $0.id / 64 } == [1, 4, 3, 0, 2])
+        // Each needs a fourth block in the end; five of three each fill the pool.
+        while simulator.scheduler.preemptionCount == 0 { try simulator.step() }
+        #expect(simulator.scheduler.waiting.first.map { $0.id / 64 } == 2)
+        try finish(simulator)
+    }
 }

@@ -16,12 +16,13 @@ struct SimulatorCoverage {
     var steps = 0, preemptions = 0, finished = 0, admissions = 0
     var hits = 0, resumedHits = 0, fullPrefixHits = 0, siblingHits = 0
     var splitPrefills = 0, mixedSteps = 0, merges = 0, evictions = 0, refusals = 0
+    var overtakings = 0, priorityPreemptions = 0
     var cancelledWaiting = 0, cancelledMidPrefill = 0, cancelledDecoding = 0, cancelledLast = 0
 
     static func += (left: inout Self, right: Self) {
         for field: WritableKeyPath<Self, Int> in [
             \.steps, \.preemptions, \.finished, \.admissions, \.hits, \.resumedHits, \.fullPrefixHits, \.siblingHits,
-            \.splitPrefills, \.mixedSteps, \.merges, \.evictions, \.refusals,
+            \.splitPrefills, \.mixedSteps, \.merges, \.evictions, \.refusals, \.overtakings, \.priorityPreemptions,
             \.cancelledWaiting, \.cancelledMidPrefill, \.cancelledDecoding, \.cancelledLast,
         ] { left[keyPath: field] += right[keyPath: field] }
     }
@@ -70,7 +71,10 @@ final class Simulator {
     func run() throws {
         let lastArrival = workload.requests.map(\.arrivalStep).max() ?? 0
         // The oldest running sequence gains a token in every step and is never preempted, so that many steps are enough.
-        let mostSteps = lastArrival + 2 + workload.requests.reduce(0) { $0 + $1.tokenLimit * $1.choiceCount }
+        // (With priorities, whoever comes later may take its place, and it computes what it had again.)
+        let places = Set(workload.requests.map(\.priority)).count > 1 ? workload.requests.count + 1 : 1
+        let work = workload.requests.reduce(0) { $0 + $1.tokenLimit * $1.choiceCount }
+        let mostSteps = lastArrival + 2 + work * places
         for step in 0...mostSteps {
             for (index, request) in workload.requests.enumerated() where request.arrivalStep == step {
                 submit(index, request)
@@ -88,7 +92,7 @@ final class Simulator {
         let choices = (0..<request.choiceCount).map { choice in
             SequenceState(
                 id: index * 64 + choice, prompt: request.prompt, params: request.params, choiceIndex: choice,
-                seed: request.seed, tokenLimit: request.tokenLimit)
+                seed: request.seed, tokenLimit: request.tokenLimit, priority: request.priority)
         }
         live.append(Live(index: index, request: request, choices: choices, areSiblingsEnqueued: choices.count == 1))
         scheduler.enqueue(choices[0])

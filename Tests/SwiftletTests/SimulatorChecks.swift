@@ -68,14 +68,17 @@ extension Simulator {
         try checkInvariants()
         try checkSizes(batch)
         let preempted = scheduler.preemptionCount - before.preemptionCount
-        let kept = try checkPreemption(before, preempted)
-        let admitted = Array(scheduler.running[kept...])
+        let admitted = scheduler.running.filter { sequence in !before.running.contains { $0 === sequence } }
+        let kept = try checkPreemption(before, preempted, admitted)
         try check(
             preempted == 0 || admitted.isEmpty, "sequences were admitted in a step that preempted others")
         try check(
             admitted.elementsEqual(before.waiting.prefix(admitted.count), by: ===), "not first come, first served")
+        if let last = before.running.last, admitted.contains(where: { $0.priority < last.priority }) {
+            coverage.overtakings += 1
+        }
         for sequence in admitted { try checkAdmission(of: sequence) }
-        try checkOrder(batch, before, kept: kept)
+        try checkOrder(batch, before, kept: kept, admitted)
         if preempted == 0, let head = scheduler.waiting.first { try checkRefusal(of: head, batch) }
         if batch.contains(where: { $0.pendingTokenCount == 1 }) && batch.contains(where: { $0.pendingTokenCount > 1 }) {
             coverage.mixedSteps += 1
@@ -108,18 +111,30 @@ extension Simulator {
         }
     }
 
-    /// Those that were preempted are the newest, and wait in their order ahead of everyone. Returns how many stayed.
-    private func checkPreemption(_ before: SchedulerSnapshot, _ preempted: Int) throws -> Int {
+    /// Those that were preempted are the newest of the highest priority values, and wait ahead of their equals. Returns
+    /// how many stayed.
+    private func checkPreemption(
+        _ before: SchedulerSnapshot, _ preempted: Int, _ admitted: [SequenceState]
+    ) throws -> Int {
         let kept = before.running.count - preempted
         try check(
             kept >= min(1, before.running.count)
-                && scheduler.running.prefix(kept).elementsEqual(before.running.prefix(kept), by: ===),
+                && scheduler.running.elementsEqual(
+                    Self.inOrder(before.running.prefix(max(kept, 0)) + admitted), by: ===),
             "the oldest sequences did not keep their places")
         if preempted > 0 {
-            let queue = before.running[kept...] + before.waiting
+            let queue = Self.inOrder(before.running[kept...] + before.waiting)
             try check(scheduler.waiting.elementsEqual(queue, by: ===), "others than the newest were preempted")
+            if before.running[kept].priority > before.running[0].priority { coverage.priorityPreemptions += 1 }
         }
         return kept
+    }
+
+    /// By priority, those of equal priority as they stand.
+    private static func inOrder(_ sequences: some Sequence<SequenceState>) -> [SequenceState] {
+        sequences.enumerated().sorted { first, second in
+            (first.element.priority, first.offset) < (second.element.priority, second.offset)
+        }.map(\.element)
     }
 
     private func checkAdmission(of sequence: SequenceState) throws {
@@ -137,11 +152,13 @@ extension Simulator {
     }
 
     /// Decodes in order of age, then continued prefills, then new ones, none left out while the budget lasts.
-    private func checkOrder(_ batch: [SequenceState], _ before: SchedulerSnapshot, kept: Int) throws {
+    private func checkOrder(
+        _ batch: [SequenceState], _ before: SchedulerSnapshot, kept: Int, _ admitted: [SequenceState]
+    ) throws {
         let old = zip(before.running, before.pending).prefix(kept)
         let decodes = old.filter { $0.1 == 1 }.map(\.0)
         let prefills = old.filter { $0.1 > 1 }.map(\.0)
-        let order = decodes + prefills + scheduler.running[kept...]
+        let order = decodes + prefills + admitted
         try check(batch.elementsEqual(order.prefix(batch.count), by: ===), "the batch is out of order")
         try check(batch.count >= decodes.count, "a decode was left out")
         if let oldest = before.running.first {

@@ -22,6 +22,7 @@ struct SimulatorTests {
         #expect(coverage.hits > 300 && coverage.fullPrefixHits > 30 && coverage.siblingHits > 30)
         #expect(coverage.merges > 100 && coverage.evictions > 300)
         #expect(coverage.splitPrefills > 300 && coverage.mixedSteps > 300)
+        #expect(coverage.overtakings > 30 && coverage.priorityPreemptions > 10)
         #expect(coverage.cancelledWaiting > 30 && coverage.cancelledMidPrefill > 10)
         #expect(coverage.cancelledDecoding > 30 && coverage.cancelledLast > 30)
     }

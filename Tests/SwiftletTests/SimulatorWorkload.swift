@@ -15,6 +15,7 @@ struct SimulatedRequest {
     /// Output depends on the tokens alone, so that equal requests stay equal.
     var isGreedy = true
     var wantsPromptLogprobs = false
+    var priority = 0
 
     var tokenLimit: Int { prompt.count + maxTokens }
     /// The last token is never computed.
@@ -72,6 +73,11 @@ extension SimulatorWorkload {
         cancelProbability = random.element(of: [0, 0, 0.03, 0.1])
         if random.chance(0.3) {
             for index in requests.indices { requests[index].arrivalStep = 0 }
+        }
+        // From a generator of its own, so that the rest of a seed's workload stays what it was.
+        var priorities = Generator(seed: Generator.mix(seed, 3))
+        if priorities.chance(0.4) {
+            for index in requests.indices { requests[index].priority = priorities.int(0...3) - 1 }
         }
         self.requests = requests
     }

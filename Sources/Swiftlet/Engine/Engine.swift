@@ -12,16 +12,20 @@ package struct Submission: Sendable {
     package var params: SamplingParams
     package var seed: UInt64
     package var tokenLimit: Int
+    package var priority: Int
+    package var times = RequestTimes()
     package var sink: TokenSink
 
     package init(
-        id: Int, prompt: [TokenID], params: SamplingParams, seed: UInt64, tokenLimit: Int, sink: TokenSink
+        id: Int, prompt: [TokenID], params: SamplingParams, seed: UInt64, tokenLimit: Int, priority: Int = 0,
+        sink: TokenSink
     ) {
         self.id = id
         self.prompt = prompt
         self.params = params
         self.seed = seed
         self.tokenLimit = tokenLimit
+        self.priority = priority
         self.sink = sink
     }
 }
@@ -129,7 +133,8 @@ package final class Engine<B: Backend> {
         let submission = request.submission
         let sequence = SequenceState(
             id: nextSequenceID, prompt: submission.prompt, params: submission.params, choiceIndex: index,
-            seed: submission.seed, tokenLimit: submission.tokenLimit)
+            seed: submission.seed, tokenLimit: submission.tokenLimit, priority: submission.priority)
+        sequence.times = submission.times
         nextSequenceID += 1
         let detokenizer = tokenizer.map {
             Detokenizer(tokenizer: $0, prompt: submission.prompt, params: submission.params)
@@ -161,6 +166,8 @@ package final class Engine<B: Backend> {
         recorder?.mark()
         let sequences = scheduler.schedule()
         guard !sequences.isEmpty else { return false }
+        let now = Platform.monotonicSeconds()
+        for sequence in sequences { statistics.recordAdmission(&sequence.times, now) }
         batch.fill(sequences)
         let scheduled = recorder?.record(.schedule, rows: sequences.count) ?? 0
         runner.run(batch, sequences, into: sampled)
@@ -211,8 +218,11 @@ package final class Engine<B: Backend> {
 
     /// Makes text of this step's tokens, ends what a stop string ends, and hands a delta to each request's stream.
     package func deliver() {
+        let now = Platform.monotonicSeconds()
+        statistics.iterationTokens.record(Double(batch.tokenCount))
         for sequence in produced {
             guard let choice = choices[sequence.id] else { continue }
+            statistics.recordToken(&sequence.times, now)
             deliver(choice)
         }
         recordGauges()
@@ -269,6 +279,7 @@ package final class Engine<B: Backend> {
 
     private func end(_ choice: Choice) {
         choices[choice.sequence.id] = nil
+        statistics.recordEnd(choice.sequence.times)
         switch choice.sequence.finishReason {
         case .length: statistics.finishedByLength += 1
         default: statistics.finishedByStop += 1

@@ -47,6 +47,7 @@ package final class Mailbox: Sendable {
         }
     }
 
+    package var isOpen: Bool { state.withLock { $0.closed == nil } }
     package var statistics: EngineStatistics { state.withLock { $0.statistics } }
 
     /// Runs `body` when the thread has ended; at once when it has already.
@@ -150,6 +151,7 @@ package enum EngineThread {
                 return
             }
         }
+        submission.sink.accept()
         engine.submit(submission)
     }
 }

@@ -1,7 +1,8 @@
 // Scheduler: which tokens of which sequences the next step computes. Owned by the Engine.
 //
 // Invariant: after schedule(), at most maxBatchedTokens tokens of at most maxSequences running sequences are
-// scheduled, each with blocks for them. Running sequences stand in order of admission; the newest gives way.
+// scheduled, each with blocks for them. Running sequences stand in order of priority, then of admission, and the last
+// one gives way; those who wait stand in order of priority, then of arrival.
 
 package import DequeModule
 
@@ -38,12 +39,15 @@ package final class Scheduler {
     package var hasWork: Bool { !waiting.isEmpty || !running.isEmpty }
 
     package func enqueue(_ sequence: SequenceState) {
-        waiting.append(sequence)
+        waiting.insert(sequence, at: (waiting.lastIndex { $0.priority <= sequence.priority } ?? -1) + 1)
         waitingRequestCount += 1
     }
 
-    /// Ahead of everyone who waits: a choice whose sibling has just written their common prompt.
-    package func enqueueFirst(_ sequence: SequenceState) { waiting.prepend(sequence) }
+    /// Ahead of everyone of its priority who waits: a choice whose sibling has just written their common prompt, or a
+    /// sequence that ran already.
+    package func enqueueFirst(_ sequence: SequenceState) {
+        waiting.insert(sequence, at: waiting.firstIndex { $0.priority >= sequence.priority } ?? waiting.count)
+    }
 
     /// Chooses this step's tokens. Empty only when there is no work.
     package func schedule() -> [SequenceState] {
@@ -90,7 +94,7 @@ package final class Scheduler {
         scheduled.append(sequence)
     }
 
-    /// One token of each decoding sequence, oldest first. When blocks run out, the newest running one is preempted.
+    /// One token of each decoding sequence, in order. When blocks run out, the last running one is preempted.
     private func scheduleDecodes(_ budget: inout Int) {
         var index = 0
         while index < running.count {
@@ -108,10 +112,10 @@ package final class Scheduler {
         }
     }
 
-    /// Back to the head of the queue. Its tokens stay; their KV is found in the prefix cache or computed again.
+    /// Back to the head of its queue. Its tokens stay; their KV is found in the prefix cache or computed again.
     private func preempt(_ sequence: SequenceState) {
         blocks.release(sequence)
-        waiting.prepend(sequence)
+        enqueueFirst(sequence)
         preemptionCount += 1
     }
 
@@ -126,7 +130,7 @@ package final class Scheduler {
                 sequence.prefixHitCount = sequence.cachedTokenCount
                 sequence.reserveOutput(blockSize: blocks.blockSize)
             }
-            running.append(sequence)
+            running.insert(sequence, at: (running.lastIndex { $0.priority <= sequence.priority } ?? -1) + 1)
             schedule(sequence, &budget)
         }
     }

@@ -17,6 +17,10 @@ package final class SequenceState {
     package let promptTokenCount: Int
     /// The token count at which it ends by length.
     package let tokenLimit: Int
+    /// Those with lower values go first (vLLM's `priority`).
+    package let priority: Int
+    /// When it came, began and got its last token.
+    package var times = RequestTimes()
 
     /// Prompt and output so far. [tokenCount]
     package private(set) var tokens: [TokenID]
@@ -45,7 +49,8 @@ package final class SequenceState {
     package var pendingLogprob: TokenLogprob?
 
     package init(
-        id: Int, prompt: [TokenID], params: SamplingParams, choiceIndex: Int = 0, seed: UInt64 = 0, tokenLimit: Int
+        id: Int, prompt: [TokenID], params: SamplingParams, choiceIndex: Int = 0, seed: UInt64 = 0, tokenLimit: Int,
+        priority: Int = 0
     ) {
         self.id = id
         self.choiceIndex = choiceIndex
@@ -53,6 +58,7 @@ package final class SequenceState {
         self.seed = seed
         self.promptTokenCount = prompt.count
         self.tokenLimit = tokenLimit
+        self.priority = priority
         tokens = prompt
         if params.repetitionPenalty != 1 || params.presencePenalty != 0 || params.frequencyPenalty != 0 {
             occurrences = Dictionary(prompt.map { ($0, 0) }, uniquingKeysWith: { first, _ in first })

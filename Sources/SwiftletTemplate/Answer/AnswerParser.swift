@@ -85,6 +85,9 @@ public struct AnswerParser: Sendable {
         mayBeginReasoning = reasoning != nil
     }
 
+    /// Whether it knows how the model writes tool calls.
+    public var findsToolCalls: Bool { toolCalls != nil }
+
     /// Takes the next piece of the answer; returns what is certain now.
     public mutating func append(_ text: String) -> [AnswerPart] {
         guard toolCalls != nil || reasoning != nil else { return text.isEmpty ? [] : [.content(text)] }

@@ -1,0 +1,106 @@
+#if Server
+// ConnectionGuard: what a connection may take, and word of its end. One for each connection, on its event loop.
+//
+// Invariant: at any time one clock runs, unless a request has been read and its answer is being made: for the head, for
+// the body, for the next head, or for a client that reads nothing. When it runs out the connection is closed.
+
+import Hummingbird
+import NIOCore
+import NIOHTTPTypes
+
+final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private let limits: OpenAIServerConfiguration.Limits
+    private var clock: Scheduled<Void>?
+    private var writeClock: Scheduled<Void>?
+    /// Requests whose head came and whose answer is not complete.
+    private var openRequests = 0
+    private var isReading = false
+    private var isInputClosed = false
+    private var onClose: (@Sendable () -> Void)?
+
+    init(_ limits: OpenAIServerConfiguration.Limits) { self.limits = limits }
+
+    /// Calls `body` when the client goes before its request is answered; at once if it has gone.
+    static func whenClosed(_ channel: any Channel, _ body: @escaping @Sendable () -> Void) async throws {
+        try await channel.eventLoop.submit {
+            let handler = try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self)
+            if handler.isInputClosed || !channel.isActive { body() } else { handler.onClose = body }
+        }.get()
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { startClock(limits.headSeconds, context) }
+
+    func handlerRemoved(context: ChannelHandlerContext) { stop() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        stop()
+        clientHasGone()
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed { clientHasGone() }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head:
+            isReading = true
+            openRequests += 1
+            startClock(limits.bodySeconds, context)
+        case .body: break
+        case .end:
+            isReading = false
+            clock?.cancel()
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) {
+            openRequests -= 1
+            onClose = nil
+            if openRequests == 0 && !isReading { startClock(limits.keepAliveSeconds, context) }
+        }
+        context.write(data, promise: promise)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        writeClock?.cancel()
+        if !context.channel.isWritable { writeClock = Self.schedule(limits.writeSeconds, context) }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func startClock(_ seconds: Double, _ context: ChannelHandlerContext) {
+        clock?.cancel()
+        clock = Self.schedule(seconds, context)
+    }
+
+    private static func schedule(_ seconds: Double, _ context: ChannelHandlerContext) -> Scheduled<Void> {
+        let channel = context.channel
+        return context.eventLoop.scheduleTask(in: .milliseconds(Int64(seconds * 1000))) {
+            channel.close(promise: nil)
+        }
+    }
+
+    private func stop() {
+        clock?.cancel()
+        writeClock?.cancel()
+    }
+
+    private func clientHasGone() {
+        isInputClosed = true
+        onClose?()
+        onClose = nil
+    }
+}
+
+@available(*, unavailable)
+extension ConnectionGuard: Sendable {}
+#endif

@@ -1,0 +1,224 @@
+#if Server
+// The life of requests and of the server: who leaves, who waits, who is too late.
+
+import AsyncHTTPClient
+import Hummingbird
+import HummingbirdCore
+import Logging
+import ServiceLifecycle
+import NIOHTTP1
+import Swiftlet
+import SwiftletJSON
+import SwiftletServer
+import SwiftletTokenizer
+import Testing
+
+extension TestServer {
+    /// The routes in an application that is not ``OpenAIServer``.
+    static func mounted(processors: [any LogitsProcessor] = [], _ body: (TestServer) async throws -> Void) async throws
+    {
+        let llm = try await LLM(config: engine, logitsProcessors: processors, logger: quietLogger)
+        let router = Router()
+        router.addRoutes(OpenAIRoutes(llm))
+        router.get("/own") { _, _ in "own" }
+        let (ports, started) = AsyncStream<Int>.makeStream()
+        let application = Application(
+            router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+            onServerRunning: { channel in started.yield(channel.localAddress?.port ?? 0) }, logger: quietLogger)
+        let group = ServiceGroup(configuration: .init(services: [application], logger: quietLogger))
+        let task = Task { try await group.run() }
+        var iterator = ports.makeAsyncIterator()
+        let port = try #require(await iterator.next())
+        let client = HTTPClient(eventLoopGroupProvider: .singleton)
+        let test = TestServer(llm: llm, port: port, client: client, group: group)
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await body(test))
+        } catch {
+            result = .failure(error)
+        }
+        await group.triggerGracefulShutdown()
+        try await task.value
+        try await client.shutdown()
+        #expect(try await test.isIdle())
+        await llm.shutdown()
+        try result.get()
+    }
+
+    /// A request as bytes.
+    static func bytes(_ body: String, _ path: String = "/v1/completions") -> String {
+        "POST \(path) HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
+    }
+
+    static let long = #""prompt": [5, 6, 7], "max_tokens": 900, "ignore_eos": true"#
+}
+
+@Suite("Lifecycle", .serialized, .timeLimit(.minutes(2)))
+struct LifecycleTests {
+    @Test("A client that goes ends its request, streaming or not, running or waiting", arguments: [false, true])
+    func disconnect(isMounted: Bool) async throws {
+        let body: (TestServer) async throws -> Void = { server in
+            for fields in [#""stream": true"#, #""stream": false"#, #""n": 4"#] {
+                let connection = try RawConnection(port: server.port)
+                await connection.send(TestServer.bytes("{\(TestServer.long), \(fields)}"))
+                try await server.wait("the request does not run") { $0.runningSequences > 0 }
+                let steps = server.llm.statistics.steps
+                connection.close()
+                #expect(try await server.isIdle())
+                // Nowhere near the 900 that it would take.
+                #expect(server.llm.statistics.steps - steps < 600)
+            }
+            #expect(server.llm.statistics.aborted >= 3)
+        }
+        if isMounted {
+            try await TestServer.mounted(processors: [SlowTokens()], body)
+        } else {
+            try await TestServer.run(processors: [SlowTokens()], body)
+        }
+    }
+
+    @Test("A connection serves one request after the other")
+    func keepAlive() async throws {
+        try await TestServer.run { server in
+            let connection = try RawConnection(port: server.port)
+            for fields in [#""max_tokens": 2"#, #""max_tokens": 3, "stream": true"#, #""max_tokens": 0"#, #""n": 2"#] {
+                await connection.send(TestServer.bytes(#"{"prompt": "x", \#(fields)}"#))
+                let end = fields.contains("stream") ? "[DONE]\n\n\r\n0\r\n\r\n" : "}}"
+                #expect(await connection.receive(until: end)?.hasPrefix("HTTP/1.1 ") ?? false)
+            }
+        }
+    }
+
+    @Test("A full queue is 429 with a time to come back, also for streams")
+    func queueFull() async throws {
+        var engine = TestServer.engine
+        engine.maxSequences = 1
+        engine.maxQueuedRequests = 1
+        try await TestServer.run(engine: engine, processors: [SlowTokens()]) { server in
+            let running = try RawConnection(port: server.port)
+            await running.send(TestServer.bytes("{\(TestServer.long)}"))
+            try await server.wait("the first request does not run") { $0.runningSequences == 1 }
+            let waiting = try RawConnection(port: server.port)
+            await waiting.send(TestServer.bytes("{\(TestServer.long)}"))
+            try await server.wait("the second request does not wait") { $0.waitingSequences == 1 }
+            for stream in ["true", "false"] {
+                let reply = try await server.post("/v1/completions", "{\(TestServer.long), \"stream\": \(stream)}")
+                #expect(reply.status == 429 && reply.headers.first(name: "retry-after") == "1")
+                expect(try reply.json, is: .error)
+                #expect(try reply.json["error"]?["code"]?.string == "rate_limit_exceeded")
+            }
+            #expect(try await server.get("/health").status == 200)
+        }
+    }
+
+    @Test("A request that takes too long ends with an error, in a stream with an event")
+    func timeout() async throws {
+        var configuration = OpenAIServerConfiguration()
+        configuration.routes.requestTimeout = 0.3
+        try await TestServer.run(configuration, processors: [SlowTokens()]) { server in
+            let reply = try await server.post("/v1/completions", "{\(TestServer.long)}")
+            #expect(reply.status == 504)
+            #expect(try reply.json["error"]?["code"]?.string == "timeout")
+            let events = try await server.stream("{\(TestServer.long), \"stream\": true}")
+            expect(try #require(events.last), is: .error)
+            #expect(events.count > 2)
+            #expect(try await server.isIdle())
+        }
+    }
+
+    @Test("After the signal to stop, what runs ends and nothing new is taken")
+    func gracefulShutdown() async throws {
+        try await TestServer.run(processors: [SlowTokens()]) { server in
+            let running = try RawConnection(port: server.port)
+            await running.send(
+                TestServer.bytes(
+                    #"{"prompt": [5, 6, 7], "max_tokens": 150, "ignore_eos": true, "stream": true}"#))
+            let idle = try RawConnection(port: server.port)
+            await idle.send("GET /ready HTTP/1.1\r\nhost: x\r\n\r\n")
+            #expect(await idle.receive(until: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") ?? false)
+            try await server.wait("the request does not run") { $0.runningSequences > 0 }
+            await server.group.triggerGracefulShutdown()
+            let reply = try #require(await running.receive())
+            #expect(reply.contains("data: [DONE]") && reply.contains(#""finish_reason":"length""#))
+            #expect(await idle.isClosed())
+            #expect(throws: (any Error).self) { try RawConnection(port: server.port) }
+        }
+    }
+
+    @Test("What has not ended at the deadline is ended with an error")
+    func shutdownDeadline() async throws {
+        var configuration = OpenAIServerConfiguration()
+        configuration.shutdownTimeout = 0.2
+        try await TestServer.run(configuration, processors: [SlowTokens()]) { server in
+            let stream = try RawConnection(port: server.port)
+            await stream.send(TestServer.bytes("{\(TestServer.long), \"stream\": true}"))
+            let whole = try RawConnection(port: server.port)
+            await whole.send(TestServer.bytes("{\(TestServer.long)}"))
+            try await server.wait("the requests do not run") { $0.runningSequences == 2 }
+            await server.group.triggerGracefulShutdown()
+            #expect(await stream.receive()?.contains("shutting_down") ?? false)
+            #expect(await whole.receive()?.hasPrefix("HTTP/1.1 503") ?? false)
+        }
+    }
+
+    @Test("Silent streams give signs of life")
+    func pings() async throws {
+        let llm = try await LLM(
+            config: TestServer.engine, logitsProcessors: [SlowTokens(milliseconds: 60)], logger: TestServer.quietLogger)
+        var options = GenerationService.Options()
+        options.pingInterval = 0.01
+        let service = GenerationService(llm, options)
+        let request = try service.request(
+            .completions, Array(#"{"prompt": [1], "max_tokens": 4, "ignore_eos": true, "stream": true}"#.utf8))
+        var pings = 0
+        let run = try service.start(request, id: "p")
+        let (usage, error) = try await run.stream { bytes in
+            if String(decoding: bytes, as: UTF8.self) == ": ping\n\n" { pings += 1 }
+        }
+        #expect(pings >= 2 && usage.completionTokens == 4 && error == nil)
+        await llm.shutdown()
+    }
+
+    @Test("With priorities the lowest value goes first")
+    func priorities() async throws {
+        var engine = TestServer.engine
+        engine.maxSequences = 1
+        engine.schedulingPolicy = .priority
+        try await TestServer.run(engine: engine, processors: [SlowTokens()]) { server in
+            let first = try RawConnection(port: server.port)
+            await first.send(TestServer.bytes("{\(TestServer.long)}"))
+            try await server.wait("the first request does not run") { $0.runningSequences == 1 }
+            let order = await withTaskGroup(of: Int.self) { group in
+                for (waiting, priority) in [5, 1, 3].enumerated() {
+                    group.addTask {
+                        _ = try? await server.complete(
+                            #"{"prompt": [1], "max_tokens": 3, "ignore_eos": true, "priority": \#(priority)}"#)
+                        return priority
+                    }
+                    try? await server.wait("a request does not wait") { $0.waitingSequences == waiting + 1 }
+                }
+                first.close()
+                var order: [Int] = []
+                for await priority in group { order.append(priority) }
+                return order
+            }
+            #expect(order == [1, 3, 5])
+        }
+    }
+
+    @Test("A body is answered without HTTP too")
+    func offline() async throws {
+        let llm = try await LLM(config: TestServer.engine, logger: TestServer.quietLogger)
+        let service = GenerationService(llm)
+        let body = #"{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}"#
+        let answer = await service.answer(.chat, Array(body.utf8), id: "7")
+        #expect(answer.status == 200)
+        let json = try JSONDocument(parsing: answer.body).root
+        expect(json, is: .chatCompletion)
+        #expect(json["id"]?.string == "chatcmpl-7")
+        let refused = await service.answer(.chat, Array("{}".utf8), id: "8")
+        #expect(refused.status == 400)
+        await llm.shutdown()
+    }
+}
+#endif
