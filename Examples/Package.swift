@@ -6,7 +6,8 @@ let package = Package(
     name: "swiftlet-examples",
     platforms: [.macOS(.v15)],
     // In a package of yours: .package(url: "…", branch: "main")
-    dependencies: [.package(name: "swiftlet", path: "..")],
+    // Without the trait Server nothing of NIO is built.
+    dependencies: [.package(name: "swiftlet", path: "..", traits: [])],
     targets: ["OfflineBatch", "Streaming", "Chat", "Scoring", "Evaluation", "Ablation", "CustomSampler"].map { name in
         .executableTarget(
             name: name,

@@ -1,24 +1,31 @@
 // TraceRecorder: what each step did and when, as a Chrome trace (load it in ui.perfetto.dev or chrome://tracing).
-// Owned by the engine thread. A step leaves records of 24 bytes; they go to an unnamed file whenever a buffer is
-// full, and become text when the engine ends: making text of a small model's steps takes as long as the steps.
+// Owned by the engine thread. A small model's step is 70 us and has 50 records, so a record is one word of 4 bytes: what
+// it is, and the ticks of the processor since the record before. Words go to an unnamed file a block at a time, and
+// become text when the engine ends (TraceText): making text of a small model's steps takes as long as the steps.
 //
-// Time is counted in ticks of the processor, and told in nanoseconds at the end, by the clock at both ends.
+// Time is told in nanoseconds at the end, by the clock at both ends.
 //
 // Invariant: watching changes no result, and a record costs one look at the clock.
 
 import CSwiftletKernels
 package import Logging
 
-/// What a record is about: a span of time, or the value of a counter from then on.
-package enum TraceEvent: UInt8, CaseIterable {
+/// What a record is about: a span of time, or the value of a counter from then on. 32 at most: it is 5 bits of a word.
+package enum TraceEvent: UInt8, CaseIterable, Comparable {
+    // Of the recorder itself: nothing more in this block; the clock, whole; a span begins; the rows of what follows.
+    case end, clock, begin, rows
     case schedule, forwardAndSample, deliver
     case embed, rmsNorm, linear, linearAdd, linearSiLU, ropeAndStore, attention, sample
     case batchTokens, running, waiting, blocksUsed, prefixCacheHits, preemptions
 
     static let firstCounter = batchTokens
 
+    /// Words that follow the first one.
+    var extraWords: Int { self == .clock || self == .forwardAndSample || self >= .firstCounter ? 2 : 0 }
+
     var name: StaticString {
         switch self {
+        case .end, .clock, .begin, .rows: ""
         case .schedule: "schedule"
         case .forwardAndSample: "forward and sample"
         case .deliver: "detokenise and deliver"
@@ -38,29 +45,28 @@ package enum TraceEvent: UInt8, CaseIterable {
         case .preemptions: "preemptions"
         }
     }
+
+    package static func < (a: TraceEvent, b: TraceEvent) -> Bool { a.rawValue < b.rawValue }
 }
 
 package final class TraceRecorder {
-    fileprivate struct Record {
-        var start: UInt64  // ticks
-        var end: UInt64
-        /// Rows of a span, value of a counter.
-        var value: Int32
-        var event: UInt8
-    }
-
     /// Little enough to stay in the L2 cache.
-    private static let capacity = 1 << 13
+    package static let blockWords = 1 << 14
+    /// A word is 5 bits of event below 27 bits of ticks or of rows.
+    static let eventBits: UInt32 = 5
+    private static let ticksLimit: UInt64 = 1 << 27
+    /// More than any call below appends: the clock with the widest record behind it.
+    private static let reserve = 8
+
     private let file: OutputFile
     private let spool: SpoolFile
     private let origin = (ticks: swiftlet_ticks(), nanoseconds: Platform.monotonicNanoseconds())
-    private let records = UnsafeMutableBufferPointer<Record>.allocate(capacity: TraceRecorder.capacity)
+    private let words = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: TraceRecorder.blockWords)
     private var count = 0
     private var counters = [Int](repeating: -1, count: TraceEvent.allCases.count)  // by event
-    /// Private, so that its accesses need no check at run time.
-    private var newest: UInt64 = 0
-    /// The end of the newest span.
-    package var last: UInt64 { newest }
+    /// When the newest record was made.
+    private var newest: UInt64
+    private var rows = -1
 
     private let logger: Logger
     private let path: String
@@ -71,7 +77,8 @@ package final class TraceRecorder {
         self.logger = logger
         file = try OutputFile(creating: path)
         spool = try SpoolFile(beside: path)
-        records.initialize(repeating: Record(start: 0, end: 0, value: 0, event: 0))
+        newest = origin.ticks
+        words.initialize(repeating: 0)
     }
 
     deinit {
@@ -79,23 +86,25 @@ package final class TraceRecorder {
         if let failure = spool.failure ?? file.failure {
             logger.error("the trace is not complete: \(path) can't be written: \(failure)")
         }
-        records.deallocate()
+        words.deallocate()
     }
 
     /// The next span begins now.
+    package func mark() { append(.begin) }
+
+    /// What ran since the span before this one ended, which is now: within a step nothing else runs between operations.
+    @inline(__always)
     @discardableResult
-    package func mark() -> UInt64 {
-        newest = swiftlet_ticks()
+    package func record(_ event: TraceEvent, rows: Int) -> UInt64 {
+        if rows != self.rows { append(rows: rows) }
+        append(event)
         return newest
     }
 
-    /// What ran since the span before this one ended: within a step nothing else runs between operations.
-    package func record(_ event: TraceEvent, rows: Int) { record(event, from: newest, rows: rows) }
-
-    /// Something that began at `start` and ends now.
-    package func record(_ event: TraceEvent, from start: UInt64, rows: Int) {
-        newest = swiftlet_ticks()
-        append(Record(start: start, end: newest, value: Int32(truncatingIfNeeded: rows), event: event.rawValue))
+    /// The step's forward pass and sampling, which began at `start` and end now.
+    package func recordForward(from start: UInt64, rows: Int) {
+        record(.forwardAndSample, rows: rows)
+        append(wide: newest &- start)
     }
 
     /// The counters after a step; each is recorded when it changes.
@@ -111,94 +120,64 @@ package final class TraceRecorder {
     private func count(_ event: TraceEvent, _ value: Int) {
         guard counters[Int(event.rawValue)] != value else { return }
         counters[Int(event.rawValue)] = value
-        append(Record(start: newest, end: newest, value: Int32(truncatingIfNeeded: value), event: event.rawValue))
+        append(event)
+        append(wide: UInt64(bitPattern: Int64(value)))
     }
 
-    private func append(_ record: Record) {
-        if count == Self.capacity { spill() }
-        records[count] = record
+    // MARK: - Words
+
+    @inline(__always)
+    private func append(_ event: TraceEvent) {
+        let now = swiftlet_ticks()
+        if count > Self.blockWords - Self.reserve { spill() }
+        if now &- newest >= Self.ticksLimit { appendClock(now) }
+        words[count] = UInt32(truncatingIfNeeded: now &- newest) << Self.eventBits | UInt32(event.rawValue)
+        count += 1
+        newest = now
+    }
+
+    /// For what took longer than a word can say, tens of milliseconds.
+    @inline(never)
+    private func appendClock(_ now: UInt64) {
+        words[count] = UInt32(TraceEvent.clock.rawValue)
+        count += 1
+        append(wide: now)
+        newest = now
+    }
+
+    @inline(never)
+    private func append(rows: Int) {
+        if count > Self.blockWords - Self.reserve { spill() }
+        self.rows = rows
+        words[count] = UInt32(truncatingIfNeeded: rows) << Self.eventBits | UInt32(TraceEvent.rows.rawValue)
         count += 1
     }
 
-    private func spill() {
-        spool.write(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(records)[..<byteCount]))
-        count = 0
+    private func append(wide value: UInt64) {
+        words[count] = UInt32(truncatingIfNeeded: value)
+        words[count + 1] = UInt32(truncatingIfNeeded: value >> 32)
+        count += 2
     }
 
-    private var byteCount: Int { count * MemoryLayout<Record>.stride }
-
-    // MARK: - Text
+    @inline(never)
+    private func spill() {
+        words[count] = UInt32(TraceEvent.end.rawValue)
+        spool.write(UnsafeRawBufferPointer(words))
+        count = 0
+    }
 
     private func writeTrace() {
         let ticks = swiftlet_ticks() &- origin.ticks
         let nanoseconds = Platform.monotonicNanoseconds() - origin.nanoseconds
         var text = TraceText(origin: origin.ticks, nanosecondsPerTick: Double(nanoseconds) / Double(max(ticks, 1)))
-        text.append("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [")
-        if count > 0 { spill() }
+        spill()
         spool.rewind()
-        while true {
-            let bytes = spool.read(into: UnsafeMutableRawBufferPointer(records))
-            if bytes == 0 { break }
-            for record in records[..<(bytes / MemoryLayout<Record>.stride)] { text.append(record) }
+        while spool.read(into: UnsafeMutableRawBufferPointer(words)) == words.count * MemoryLayout<UInt32>.stride {
+            text.append(block: UnsafeBufferPointer(words))
             file.write(text.bytes)
             text.bytes.removeAll(keepingCapacity: true)
         }
-        text.append("\n]}\n")
+        text.end()
         file.write(text.bytes)
-    }
-}
-
-/// Records as JSON, digit by digit.
-private struct TraceText {
-    let origin: UInt64
-    let nanosecondsPerTick: Double
-    var bytes: [UInt8] = []
-    private var isFirst = true
-
-    init(origin: UInt64, nanosecondsPerTick: Double) {
-        self.origin = origin
-        self.nanosecondsPerTick = nanosecondsPerTick
-    }
-
-    mutating func append(_ record: TraceRecorder.Record) {
-        let event = TraceEvent(rawValue: record.event)!
-        append(isFirst ? "\n{\"name\": \"" : ",\n{\"name\": \"")
-        isFirst = false
-        append(event.name)
-        let isCounter = event.rawValue >= TraceEvent.firstCounter.rawValue
-        append(isCounter ? "\", \"ph\": \"C\", \"pid\": 1, \"ts\": " : "\", \"ph\": \"X\", \"pid\": 1, \"ts\": ")
-        let start = nanoseconds(record.start)
-        appendMicroseconds(start)
-        if !isCounter {
-            append(", \"tid\": 1, \"dur\": ")
-            appendMicroseconds(nanoseconds(record.end) - start)
-        }
-        append(isCounter ? ", \"args\": {\"value\": " : ", \"args\": {\"rows\": ")
-        append(Int64(record.value))
-        append("}}")
-    }
-
-    mutating func append(_ piece: StaticString) {
-        bytes.append(contentsOf: UnsafeBufferPointer(start: piece.utf8Start, count: piece.utf8CodeUnitCount))
-    }
-
-    private mutating func append(_ number: Int64) {
-        let start = bytes.count
-        var rest = number.magnitude
-        repeat {
-            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
-            rest /= 10
-        } while rest > 0
-        if number < 0 { bytes.append(UInt8(ascii: "-")) }
-        bytes[start...].reverse()
-    }
-
-    private func nanoseconds(_ ticks: UInt64) -> Int64 { Int64(Double(ticks &- origin) * nanosecondsPerTick) }
-
-    /// Nanoseconds as the format's microseconds, to three places.
-    private mutating func appendMicroseconds(_ nanoseconds: Int64) {
-        append(nanoseconds / 1000)
-        bytes.append(UInt8(ascii: "."))
-        for unit: Int64 in [100, 10, 1] { bytes.append(UInt8(ascii: "0") + UInt8(nanoseconds / unit % 10)) }
     }
 }

@@ -50,6 +50,8 @@ package struct BenchSession: Sendable {
         _ body: @Sendable @escaping (LLM) async throws -> R
     ) async throws -> (result: R, summary: String) {
         let cached = workload.cachedTokens(blockSize: engine.config.blockSize)
+        // Without a prefix cache each round takes the blocks of the one before.
+        let rounds = engine.config.enablePrefixCaching ? rounds : min(rounds, 1)
         let llm = try await engine.load(
             environment: ProcessInfo.processInfo.environment,
             providedTokens: min(cached, Int.max / 2 / max(1, rounds)) * rounds)

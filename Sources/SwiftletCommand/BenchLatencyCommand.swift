@@ -1,5 +1,6 @@
 // `swiftlet bench latency`: how long one batch of equal requests takes, over and over, as vLLM's `bench latency`.
-// Invariant: every iteration does the same work, and none finds an earlier one's prompts in the prefix cache.
+// Invariant: every iteration does the same work, and none finds an earlier one's prompts in the prefix cache, which is
+// off unless asked for: what iterations leave there would count as peak memory.
 
 package import ArgumentParser
 import Swiftlet
@@ -59,6 +60,8 @@ package struct BenchLatencyCommand: AsyncParsableCommand {
     }
 
     private func measure(_ interrupts: Interrupts) async throws {
+        var engine = engine
+        engine.enablePrefixCaching = engine.enablePrefixCaching ?? false
         let session = try BenchSession(engine, output: output)
         guard inputLength + outputLength <= session.model.maxModelLength else {
             throw BenchLimits.tooLong(inputLength, outputLength, session.model)

@@ -44,8 +44,10 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Size of the KV cache in blocks.", valueName: "blocks"))
     package var numGpuBlocksOverride: Int?
 
-    @Flag(inversion: .prefixedNo, help: "Share the KV cache of equal prompt beginnings.")
-    package var enablePrefixCaching = true
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Share the KV cache of equal prompt beginnings (default: on; bench latency: off, as vLLM's).")
+    package var enablePrefixCaching: Bool?
 
     @Flag(inversion: .prefixedNo, help: "Split long prompts over steps.")
     package var enableChunkedPrefill = true
@@ -112,7 +114,7 @@ package struct EngineOptions: ParsableArguments {
         config.blockSize = blockSize ?? config.blockSize
         if let kvCacheMemoryBytes { config.kvCache = .bytes(kvCacheMemoryBytes.value) }
         if let numGpuBlocksOverride { config.kvCache = .blocks(numGpuBlocksOverride) }
-        config.enablePrefixCaching = enablePrefixCaching
+        config.enablePrefixCaching = enablePrefixCaching ?? config.enablePrefixCaching
         config.enableChunkedPrefill = enableChunkedPrefill
         config.enableMixedBatches = enableMixedBatches
         config.traceFile = trace

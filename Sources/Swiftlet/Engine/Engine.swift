@@ -162,10 +162,9 @@ package final class Engine<B: Backend> {
         let sequences = scheduler.schedule()
         guard !sequences.isEmpty else { return false }
         batch.fill(sequences)
-        recorder?.record(.schedule, rows: sequences.count)
-        let scheduled = recorder?.last ?? 0
+        let scheduled = recorder?.record(.schedule, rows: sequences.count) ?? 0
         runner.run(batch, sequences, into: sampled)
-        recorder?.record(.forwardAndSample, from: scheduled, rows: batch.tokenCount)
+        recorder?.recordForward(from: scheduled, rows: batch.tokenCount)
         for (index, sequence) in sequences.enumerated() {
             let isDecode = sequence.scheduledTokenCount == 1 && sequence.outputTokenCount > 0
             if !isDecode { statistics.prefillTokens += sequence.scheduledTokenCount }
