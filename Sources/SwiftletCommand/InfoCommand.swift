@@ -37,6 +37,9 @@ package struct InfoCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Most sequences in one step (default: 256).", valueName: "count"))
     package var maxNumSeqs: Int?
 
+    @Flag(help: "Print which models are supported, and nothing else.")
+    package var supported = false
+
     @Flag(help: "Print JSON.")
     package var json = false
 
@@ -60,6 +63,7 @@ package struct InfoCommand: ParsableCommand {
     }
 
     package func run() throws {
+        if supported { return try File.standardOutput.write(Array(SupportedModels.markdown.utf8)) }
         let found: Result<ModelInfo, LLMError>
         do {
             found = .success(try ModelInfo(model, tokenizer: tokenizer, config: config))

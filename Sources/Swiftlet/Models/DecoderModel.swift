@@ -1,23 +1,38 @@
 // DecoderModel: the forward pass of a Llama-like decoder, one straight line of fused operations, for any mix of rows.
-// Owned by the ModelRunner. What differs between families is data: a nil bias, a nil norm, a window.
+// Owned by the ModelRunner. What differs between families is data: a nil bias, a nil norm or rope, a window, experts in
+// place of an MLP.
 //
 // Invariant: T rows go in, T rows come out, and no row looks at another one except through the KV cache.
 
 package final class DecoderModel<B: Backend> {
     package struct Layer {
-        var inputNorm: B.Vector  // [hidden]
+        var inputNorm: B.Vector?  // [hidden]
         var qkv: B.Matrix  // [(q + 2 kv) headDim, hidden]
         var qkvBias: B.Vector?
         var queryNorm: B.Vector?  // [headDim]
         var keyNorm: B.Vector?  // [headDim]
+        var wideQueryNorm: B.Vector?  // [q headDim]: over all heads at once
+        var wideKeyNorm: B.Vector?  // [kv headDim]
+        var rope: B.Vector?  // [positions, rotaryDim]
         var output: B.Matrix  // [hidden, q headDim]
         var outputBias: B.Vector?
-        var postAttentionNorm: B.Vector  // [hidden]
+        var attentionOutputNorm: B.Vector?  // [hidden]: of what attention adds to the residual stream
+        var mlpNorm: B.Vector?  // [hidden]
+        var feedForward: FeedForward
+        var mlpOutputNorm: B.Vector?  // [hidden]
+        var window: Int?
+    }
+
+    package enum FeedForward {
+        case dense(MLP)
+        case mixture(router: B.Matrix, experts: B.Experts)  // [experts, hidden]
+    }
+
+    package struct MLP {
         var gateUp: B.Matrix  // [2 intermediate, hidden], gated
         var gateUpBias: B.Vector?
         var down: B.Matrix  // [hidden, intermediate]
         var downBias: B.Vector?
-        var window: Int?
     }
 
     package struct Weights {
@@ -25,7 +40,12 @@ package final class DecoderModel<B: Backend> {
         var layers: [Layer]
         var finalNorm: B.Vector  // [hidden]
         var head: B.Matrix  // [vocabulary, hidden]; the embedding itself when tied
-        var rope: B.Vector  // [positions, rotaryDim]
+
+        /// Of any layer that has them: they are alike.
+        var experts: B.Experts? {
+            for case .mixture(_, let experts) in layers.lazy.map(\.feedForward) { return experts }
+            return nil
+        }
     }
 
     /// Activations of one step. T is the step's token count.
@@ -36,6 +56,9 @@ package final class DecoderModel<B: Backend> {
         let queries: B.Buffer  // [T, q headDim]
         let attended: B.Buffer  // [T, q headDim]
         let activated: B.Buffer  // [T, intermediate]
+        let projected: B.Buffer?  // [T, hidden], float32: what is normed before it is added to x
+        let routerLogits: B.Buffer  // [T, experts], float32
+        let experts: B.Buffer  // the backend's own
         let logitInput: B.Buffer  // [slice, hidden]
         let logits: B.Buffer  // [slice, vocabulary], float32
     }
@@ -64,6 +87,10 @@ package final class DecoderModel<B: Backend> {
             queries: try backend.makeBuffer(rows: maxTokens, columns: queryWidth, type: .compute),
             attended: try backend.makeBuffer(rows: maxTokens, columns: queryWidth, type: .compute),
             activated: try backend.makeBuffer(rows: maxTokens, columns: config.intermediateSize, type: .compute),
+            projected: config.family.norms.attentionOutput == nil
+                ? nil : try backend.makeBuffer(rows: maxTokens, columns: config.hiddenSize, type: .float),
+            routerLogits: try backend.makeBuffer(rows: maxTokens, columns: config.experts?.count ?? 0, type: .float),
+            experts: try backend.makeWorkspace(of: weights.experts, maxTokens: maxTokens),
             logitInput: try backend.makeBuffer(rows: maxLogitRows, columns: config.hiddenSize, type: .compute),
             logits: try backend.makeBuffer(rows: maxLogitRows, columns: config.vocabularySize, type: .float))
     }
@@ -72,23 +99,45 @@ package final class DecoderModel<B: Backend> {
     package func forward(_ batch: Batch) {
         let (b, w, rows, epsilon) = (backend, workspace, batch.tokenCount, config.rmsNormEpsilon)
         b.provide(caches, blockCount: batch.blockLimit)
-        b.embed(batch, weights.embedding, into: w.x)
+        b.embed(batch, weights.embedding, scale: config.embeddingScale, into: w.x)
         for index in weights.layers.indices {
             let (layer, cache) = (weights.layers[index], caches[index])
             b.rmsNorm(w.x, rows: rows, weight: layer.inputNorm, epsilon: epsilon, into: w.hidden)
             b.linear(w.hidden, rows: rows, layer.qkv, bias: layer.qkvBias, epilogue: .store, into: w.qkv)
+            if let queryNorm = layer.wideQueryNorm, let keyNorm = layer.wideKeyNorm {
+                let (q, kv) = (config.queryWidth, config.keyValueWidth)
+                b.rmsNorm(w.qkv, rows: rows, columns: 0..<q, weight: queryNorm, epsilon: epsilon)
+                b.rmsNorm(w.qkv, rows: rows, columns: q..<q + kv, weight: keyNorm, epsilon: epsilon)
+            }
             b.ropeAndStore(
                 w.qkv, batch, queryHeads: config.queryHeadCount, queryNorm: layer.queryNorm, keyNorm: layer.keyNorm,
-                epsilon: epsilon, rope: weights.rope, rotaryDim: config.headDimension, into: w.queries, cache: cache)
+                epsilon: epsilon, rope: layer.rope, rotaryDim: config.rotaryDimension, into: w.queries, cache: cache)
             b.attention(
                 w.queries, batch, cache: cache, queryHeads: config.queryHeadCount, scale: attentionScale,
-                window: layer.window, into: w.attended)
-            b.linear(w.attended, rows: rows, layer.output, bias: layer.outputBias, epilogue: .add, into: w.x)
-            b.rmsNorm(w.x, rows: rows, weight: layer.postAttentionNorm, epsilon: epsilon, into: w.hidden)
-            b.linear(
-                w.hidden, rows: rows, layer.gateUp, bias: layer.gateUpBias, epilogue: .gatedSiLU, into: w.activated)
-            b.linear(w.activated, rows: rows, layer.down, bias: layer.downBias, epilogue: .add, into: w.x)
+                softCap: config.attentionSoftCap, window: layer.window, into: w.attended)
+            add(w.attended, rows: rows, layer.output, bias: layer.outputBias, norm: layer.attentionOutputNorm)
+            b.rmsNorm(w.x, rows: rows, weight: layer.mlpNorm, epsilon: epsilon, into: w.hidden)
+            switch layer.feedForward {
+            case .dense(let mlp):
+                b.linear(
+                    w.hidden, rows: rows, mlp.gateUp, bias: mlp.gateUpBias, epilogue: config.activation.epilogue,
+                    into: w.activated)
+                add(w.activated, rows: rows, mlp.down, bias: mlp.downBias, norm: layer.mlpOutputNorm)
+            case .mixture(let router, let experts):
+                b.linear(w.hidden, rows: rows, router, bias: nil, epilogue: .store, into: w.routerLogits)
+                b.mixtureOfExperts(
+                    w.hidden, rows: rows, logits: w.routerLogits, experts, workspace: w.experts, into: w.x)
+            }
         }
+    }
+
+    /// The projection onto the residual stream, normed before it is added where the family norms it.
+    private func add(_ input: B.Buffer, rows: Int, _ matrix: B.Matrix, bias: B.Vector?, norm: B.Vector?) {
+        guard let norm, let projected = workspace.projected else {
+            return backend.linear(input, rows: rows, matrix, bias: bias, epilogue: .add, into: workspace.x)
+        }
+        backend.linear(input, rows: rows, matrix, bias: bias, epilogue: .store, into: projected)
+        backend.addNormed(projected, rows: rows, weight: norm, epsilon: config.rmsNormEpsilon, to: workspace.x)
     }
 
     /// The logits of `count` rows of the batch just run, listed by number: row i of the result is row rows[i].
@@ -97,7 +146,8 @@ package final class DecoderModel<B: Backend> {
         backend.rmsNorm(
             w.x, gathering: rows, count: count, weight: weights.finalNorm, epsilon: config.rmsNormEpsilon,
             into: w.logitInput)
-        backend.linear(w.logitInput, rows: count, weights.head, bias: nil, epilogue: .store, into: w.logits)
+        let epilogue = config.logitSoftCap.map(LinearEpilogue.storeCapped) ?? .store
+        backend.linear(w.logitInput, rows: count, weights.head, bias: nil, epilogue: epilogue, into: w.logits)
         return w.logits
     }
 }
