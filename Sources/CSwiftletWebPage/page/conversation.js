@@ -30,18 +30,24 @@ export class Conversation {
         for (const message of this.messages) {
             if (message.role === "tool") list.push({ role: "tool", content: message.content, tool_call_id: message.id });
             else if (message.role === "user") list.push({ role: "user", content: message.content });
-            else if (message.content || message.calls) list.push(assistantMessage(message));
+            else if (message.content || answered(message).length > 0) list.push(assistantMessage(message));
         }
         return { model, messages: list, stream: true, stream_options: { include_usage: true }, ...settings.parameters(this.retries) };
     }
 }
 
+/** The calls of which the results are known; without one a call is not sent. */
+function answered(message) {
+    return (message.calls ?? []).filter((call) => call.result !== undefined);
+}
+
 /** Reasoning goes back only with calls, where a template may need it. */
 function assistantMessage(message) {
     const result = { role: "assistant", content: message.content };
-    if (message.calls) {
+    const calls = answered(message);
+    if (calls.length > 0) {
         if (message.reasoning) result.reasoning_content = message.reasoning;
-        result.tool_calls = message.calls.map((call) => (
+        result.tool_calls = calls.map((call) => (
             { id: call.id, type: "function", function: { name: call.name, arguments: call.arguments } }));
     }
     return result;

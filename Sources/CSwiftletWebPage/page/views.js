@@ -87,14 +87,11 @@ class AnswerView {
 
     /** Lets a person say what the functions gave. */
     askForResults() {
-        const areas = this.message.calls.map((call, index) => {
-            const area = element("textarea", { rows: 2, className: "code" });
-            this.calls.children[index].append(element("label", {}, "Result of " + call.name, area));
-            return area;
-        });
+        const areas = this.message.calls.map(() => element("textarea", { rows: 2, className: "code" }));
+        const labels = areas.map((area, index) => element("label", {}, "Result of ", element("code", {}, this.message.calls[index].name), area));
         const send = () => this.page.sendResults(this.message, areas.map((area) => area.value));
         this.notice.append(element("div", { className: "results" },
-            element("button", { type: "button", className: "primary", on: { click: send } }, "Send results")));
+            ...labels, element("button", { type: "button", className: "primary", on: { click: send } }, "Send results")));
     }
 }
 
