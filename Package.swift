@@ -78,11 +78,14 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
+        // The chat page of the server, embedded with #embed.
+        .target(name: "CSwiftletWebPage", exclude: ["page"]),
         // The OpenAI-compatible server. Empty without the trait Server.
         .target(
             name: "SwiftletServer",
             dependencies: [
                 "Swiftlet", "SwiftletJSON", "SwiftletTemplate",
+                .target(name: "CSwiftletWebPage", condition: .when(traits: ["Server"])),
                 server("Hummingbird", "hummingbird"),
                 server("HummingbirdTLS", "hummingbird"),
                 server("HTTPTypes", "swift-http-types"),

@@ -24,7 +24,11 @@ struct AnswerOutput: Sendable {
             whitespace = []
         }
         whitespace += text[end...]
-        if whitespace.count > Self.whitespaceLimit { flush(isReasoning: isReasoning) }
+        // What is let through of a long run must not depend on how it came.
+        while whitespace.count > Self.whitespaceLimit {
+            emit(Array(whitespace[...Self.whitespaceLimit]), isReasoning)
+            whitespace.removeFirst(Self.whitespaceLimit + 1)
+        }
     }
 
     /// Lets whitespace through that waits: no mark follows.

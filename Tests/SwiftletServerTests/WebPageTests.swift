@@ -1,0 +1,50 @@
+#if Server
+// The chat page's files, as they are in the binary. What they do is tested in a browser, by Tools/server/test_page.py.
+
+import NIOCore
+import SwiftletServer
+import SwiftletTestSupport
+import Testing
+
+@Suite("Web page")
+struct WebPageTests {
+    private let files = WebPage().files
+
+    private func text(_ path: String) -> String {
+        files.first { $0.path == path }.map { String(buffer: $0.body) } ?? ""
+    }
+
+    @Test("Every file of the page is in the binary as it is on disk")
+    func embedded() throws {
+        let folder = TestFiles.package + "/Sources/CSwiftletWebPage/page/"
+        #expect(files.count == 11 && Set(files.map(\.path)).count == 11)
+        for file in files {
+            let name = file.path == "/" ? "index.html" : String(file.path.dropFirst("/page/".count))
+            #expect(try Array(file.body.readableBytesView) == #require(readFile(folder + name)), "\(name)")
+            #expect(file.entityTag.hasPrefix("\"") && file.entityTag.utf8.count > 10)
+        }
+        #expect(Set(files.map(\.entityTag)).count == 11)
+        #expect(files.reduce(0) { $0 + $1.body.readableBytes } < 100_000)
+    }
+
+    @Test("What a file asks for is there, and nothing is asked for elsewhere")
+    func references() throws {
+        let page = text("/")
+        #expect(page.hasPrefix("<!doctype html>"))
+        for match in page.matches(of: #/(?:src|href)="([^"#]+)"/#) {
+            #expect(files.contains { $0.path == "/" + match.1 }, "\(match.1)")
+        }
+        for file in files where file.path.hasSuffix(".js") {
+            for match in text(file.path).matches(of: #/from "\.\/([^"]+)"/#) {
+                #expect(files.contains { $0.path == "/page/" + match.1 }, "\(match.1)")
+            }
+            for danger in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "DOMParser"] {
+                #expect(!text(file.path).contains(danger), "\(file.path) has \(danger)")
+            }
+        }
+        // The policy lets neither run.
+        #expect(!page.contains("<style") && !page.contains(" style=") && !page.contains(#/<script(?![^>]* src=)/#))
+        #expect(!page.contains(#/ on[a-z]+=/#))
+    }
+}
+#endif
