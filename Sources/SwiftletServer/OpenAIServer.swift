@@ -43,6 +43,7 @@ public struct OpenAIServer: Service {
         router.add(middleware: CrossOrigin(rules: configuration.crossOrigin))
         router.add(middleware: KeyCheck(configuration.apiKeys))
         router.addRoutes(OpenAIRoutes(llm, configuration.routes, state))
+        WebPage().add(to: router)
         extend(router)
         let limits = configuration.limits
         let http = HTTPServerBuilder.http1(

@@ -6,7 +6,7 @@ import SwiftletServer
 import SwiftletTestSupport
 import Testing
 
-@Suite("Web page")
+@Suite("Web page", .serialized)
 struct WebPageTests {
     private let files = WebPage().files
 
@@ -45,6 +45,33 @@ struct WebPageTests {
         // The policy lets neither run.
         #expect(!page.contains("<style") && !page.contains(" style=") && !page.contains(#/<script(?![^>]* src=)/#))
         #expect(!page.contains(#/ on[a-z]+=/#))
+    }
+
+    @Test("The server sends the page without a key, with its policy, and not twice")
+    func routes() async throws {
+        var configuration = ServerConfiguration()
+        configuration.apiKeys = ["secret"]
+        try await TestServer.run(configuration) { server in
+            for file in files {
+                let reply = try await server.get(file.path)
+                #expect(reply.status == 200 && reply.bytes == Array(file.body.readableBytesView), "\(file.path)")
+                for (name, value) in [
+                    ("content-type", file.contentType), ("content-security-policy", WebPage.policy),
+                    ("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"),
+                    ("cache-control", "no-cache"), ("etag", file.entityTag),
+                ] {
+                    #expect(reply.headers.first(name: name) == value, "\(file.path) \(name)")
+                }
+                for known in [file.entityTag, "W/\(file.entityTag)", "\"x\", \(file.entityTag)", "*"] {
+                    let again = try await server.get(file.path, headers: ["if-none-match": known])
+                    #expect(again.status == 304 && again.bytes.isEmpty, "\(file.path) \(known)")
+                }
+                #expect(try await server.get(file.path, headers: ["if-none-match": "\"x\""]).status == 200)
+            }
+            #expect(try await server.get("/page/../Package.swift").status == 404)
+            #expect(try await server.get("/page/none.js").status == 404)
+            #expect(try await server.get("/v1/models").status == 401)
+        }
     }
 }
 #endif
