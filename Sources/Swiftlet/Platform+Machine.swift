@@ -3,11 +3,11 @@
 // Invariant: what can't be found out is nil; nothing here fails.
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 extension Platform {
@@ -26,22 +26,22 @@ extension Platform {
     /// The distribution's own name.
     static func operatingSystem(release: String = "/etc/os-release") -> String? {
         #if canImport(Darwin)
-            return systemText("kern.osproductversion").map { "macOS " + $0 }
+        return systemText("kern.osproductversion").map { "macOS " + $0 }
         #else
-            let name = field("PRETTY_NAME=", of: release) ?? field("NAME=", of: release)
-            return name.map { $0.filter { $0 != "\"" } }
+        let name = field("PRETTY_NAME=", of: release) ?? field("NAME=", of: release)
+        return name.map { $0.filter { $0 != "\"" } }
         #endif
     }
 
     /// What the processor calls itself.
     static func processorModel(information: String = "/proc/cpuinfo") -> String? {
         #if canImport(Darwin)
-            return systemText("machdep.cpu.brand_string")
+        return systemText("machdep.cpu.brand_string")
         #else
-            guard let rest = field("model name", of: information), let colon = rest.firstIndex(of: ":") else {
-                return nil
-            }
-            return String(rest[rest.index(after: colon)...].drop { $0 == " " })
+        guard let rest = field("model name", of: information), let colon = rest.firstIndex(of: ":") else {
+            return nil
+        }
+        return String(rest[rest.index(after: colon)...].drop { $0 == " " })
         #endif
     }
 
@@ -73,12 +73,12 @@ extension Platform {
     /// The most memory that this process ever had resident, in bytes.
     package static func peakMemory() -> Int? {
         #if canImport(Darwin)
-            var usage = rusage()
-            return getrusage(RUSAGE_SELF, &usage) == 0 ? Int(usage.ru_maxrss) : nil
+        var usage = rusage()
+        return getrusage(RUSAGE_SELF, &usage) == 0 ? Int(usage.ru_maxrss) : nil
         #else
-            // ru_maxrss outlives exec and so shows the parent's peak when that was higher; VmHWM does not.
-            return field("VmHWM:", of: "/proc/self/status")?.split(separator: " ").first
-                .flatMap { Int($0) }.map { $0 * 1024 }
+        // ru_maxrss outlives exec and so shows the parent's peak when that was higher; VmHWM does not.
+        return field("VmHWM:", of: "/proc/self/status")?.split(separator: " ").first
+            .flatMap { Int($0) }.map { $0 * 1024 }
         #endif
     }
 
@@ -90,12 +90,12 @@ extension Platform {
     }
 
     #if canImport(Darwin)
-        private static func systemText(_ name: String) -> String? {
-            var size = 0
-            guard sysctlbyname(name, nil, &size, nil, 0) == 0, size > 0 else { return nil }
-            var bytes = [UInt8](repeating: 0, count: size)
-            guard sysctlbyname(name, &bytes, &size, nil, 0) == 0 else { return nil }
-            return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        }
+    private static func systemText(_ name: String) -> String? {
+        var size = 0
+        guard sysctlbyname(name, nil, &size, nil, 0) == 0, size > 0 else { return nil }
+        var bytes = [UInt8](repeating: 0, count: size)
+        guard sysctlbyname(name, &bytes, &size, nil, 0) == 0 else { return nil }
+        return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
     #endif
 }

@@ -5,13 +5,13 @@
 // Invariant: nothing here keeps state; a MappedFile owns its mapping and unmaps it when it goes.
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #else
-    #error("Swiftlet supports Linux and macOS")
+#error("Swiftlet supports Linux and macOS")
 #endif
 
 package enum Platform {
@@ -105,21 +105,21 @@ package enum Platform {
         memoryInformation: String = "/proc/meminfo", cgroups: ControlGroups = ControlGroups()
     ) -> Int? {
         #if canImport(Darwin)
-            // Free and inactive pages are what macOS hands out before it compresses or swaps.
-            var statistics = vm_statistics64()
-            var count = mach_msg_type_number_t(MemoryLayout<vm_statistics64>.size / MemoryLayout<integer_t>.size)
-            let result = withUnsafeMutablePointer(to: &statistics) { pointer in
-                pointer.withMemoryRebound(to: integer_t.self, capacity: Int(count)) {
-                    host_statistics64(mach_host_self(), HOST_VM_INFO64, $0, &count)
-                }
+        // Free and inactive pages are what macOS hands out before it compresses or swaps.
+        var statistics = vm_statistics64()
+        var count = mach_msg_type_number_t(MemoryLayout<vm_statistics64>.size / MemoryLayout<integer_t>.size)
+        let result = withUnsafeMutablePointer(to: &statistics) { pointer in
+            pointer.withMemoryRebound(to: integer_t.self, capacity: Int(count)) {
+                host_statistics64(mach_host_self(), HOST_VM_INFO64, $0, &count)
             }
-            guard result == KERN_SUCCESS else { return nil }
-            return (Int(statistics.free_count) + Int(statistics.inactive_count)) * Int(getpagesize())
+        }
+        guard result == KERN_SUCCESS else { return nil }
+        return (Int(statistics.free_count) + Int(statistics.inactive_count)) * Int(getpagesize())
         #else
-            let kibibytes = field("MemAvailable:", of: memoryInformation)?.split(separator: " ").first
-            let machine = kibibytes.flatMap { Int($0) }.map { $0 * 1024 }
-            guard let limit = cgroups.availableMemory() else { return machine }
-            return min(machine ?? limit, limit)
+        let kibibytes = field("MemAvailable:", of: memoryInformation)?.split(separator: " ").first
+        let machine = kibibytes.flatMap { Int($0) }.map { $0 * 1024 }
+        guard let limit = cgroups.availableMemory() else { return machine }
+        return min(machine ?? limit, limit)
         #endif
     }
 }

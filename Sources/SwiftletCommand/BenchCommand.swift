@@ -7,9 +7,9 @@ package import Swiftlet
 package import SwiftletJSON
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+import FoundationEssentials
 #else
-    import Foundation
+import Foundation
 #endif
 
 package struct BenchCommand: AsyncParsableCommand {

@@ -5,11 +5,11 @@
 package import Swiftlet
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 /// An open file, closed with its last reference (the standard streams stay open).

@@ -6,9 +6,9 @@ package import ArgumentParser
 package import Swiftlet
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+import FoundationEssentials
 #else
-    import Foundation
+import Foundation
 #endif
 
 package struct GenerateCommand: AsyncParsableCommand {

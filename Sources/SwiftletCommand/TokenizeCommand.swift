@@ -8,9 +8,9 @@ import SwiftletJSON
 import SwiftletTokenizer
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+import FoundationEssentials
 #else
-    import Foundation
+import Foundation
 #endif
 
 package struct TokenizeCommand: AsyncParsableCommand {

@@ -2,11 +2,11 @@
 // Invariant: halves are judged on the exact binary value, as C and Python do.
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 enum NumberFormat {

@@ -2,11 +2,11 @@
 // Invariant: an operation that makes something large is charged before it is made.
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 extension Renderer {

@@ -3,11 +3,11 @@
 // Invariant: never reads more than the limit, whatever the file's size claims to be.
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 enum FileReader {
@@ -41,11 +41,11 @@ enum FileReader {
     private static func readSome(_ file: Int32, into buffer: UnsafeMutableRawBufferPointer, from start: Int) -> Int {
         while true {
             #if canImport(Glibc)
-                let got = Glibc.read(file, buffer.baseAddress! + start, buffer.count - start)
+            let got = Glibc.read(file, buffer.baseAddress! + start, buffer.count - start)
             #elseif canImport(Musl)
-                let got = Musl.read(file, buffer.baseAddress! + start, buffer.count - start)
+            let got = Musl.read(file, buffer.baseAddress! + start, buffer.count - start)
             #else
-                let got = Darwin.read(file, buffer.baseAddress! + start, buffer.count - start)
+            let got = Darwin.read(file, buffer.baseAddress! + start, buffer.count - start)
             #endif
             if got >= 0 || errno != EINTR { return got }
         }

@@ -5,11 +5,11 @@ import SwiftletTestSupport
 import Testing
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 final class PseudoTerminal {
@@ -24,9 +24,9 @@ final class PseudoTerminal {
 
     /// POSIX_SPAWN_SETSID, which Glibc shows to GNU's own programs only.
     #if canImport(Darwin)
-        private static let newSession: Int16 = 0x400
+    private static let newSession: Int16 = 0x400
     #else
-        private static let newSession: Int16 = 0x80
+    private static let newSession: Int16 = 0x80
     #endif
 
     struct Failure: Error, CustomStringConvertible {

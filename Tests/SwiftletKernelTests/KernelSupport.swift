@@ -6,11 +6,11 @@ import CSwiftletKernels
 import Testing
 
 #if canImport(Darwin)
-    import Darwin
+import Darwin
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #else
-    import Glibc
+import Glibc
 #endif
 
 /// The root of all kernel suites: one after the other, since each starts threads.

@@ -4,9 +4,9 @@ import CSwiftletKernels
 import Testing
 
 #if canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Glibc)
-    import Glibc
+import Glibc
 #endif
 
 extension Kernels {
@@ -127,23 +127,23 @@ extension Kernels {
         }
 
         #if os(Linux)
-            /// Resident pages of an allocation.
-            private func resident(_ memory: UnsafeMutableRawPointer, _ bytes: Int) -> Int {
-                var pages = [UInt8](repeating: 0, count: (bytes + 4095) / 4096)
-                return mincore(memory, bytes, &pages) == 0 ? pages.count { $0 & 1 == 1 } : -1
-            }
+        /// Resident pages of an allocation.
+        private func resident(_ memory: UnsafeMutableRawPointer, _ bytes: Int) -> Int {
+            var pages = [UInt8](repeating: 0, count: (bytes + 4095) / 4096)
+            return mincore(memory, bytes, &pages) == 0 ? pages.count { $0 & 1 == 1 } : -1
+        }
 
-            @Test func providedMemoryIsThereBeforeItIsUsed() throws {
-                let pool = Pool(SWIFTLET_LEVEL_PORTABLE, threads: 2)
-                let bytes = 64 << 20
-                let memory = try #require(swiftlet_allocate(bytes))
-                defer { swiftlet_release(memory, bytes) }
-                #expect(resident(memory, bytes) == 0)
-                var areas: [UnsafeMutableRawPointer?] = [memory]
-                swiftlet_provide(pool.cpu, &areas, 1, 8 << 20, 40 << 20)
-                #expect(resident(memory + (8 << 20), 32 << 20) == 8192)
-                #expect(resident(memory + (48 << 20), 16 << 20) == 0)
-            }
+        @Test func providedMemoryIsThereBeforeItIsUsed() throws {
+            let pool = Pool(SWIFTLET_LEVEL_PORTABLE, threads: 2)
+            let bytes = 64 << 20
+            let memory = try #require(swiftlet_allocate(bytes))
+            defer { swiftlet_release(memory, bytes) }
+            #expect(resident(memory, bytes) == 0)
+            var areas: [UnsafeMutableRawPointer?] = [memory]
+            swiftlet_provide(pool.cpu, &areas, 1, 8 << 20, 40 << 20)
+            #expect(resident(memory + (8 << 20), 32 << 20) == 8192)
+            #expect(resident(memory + (48 << 20), 16 << 20) == 0)
+        }
         #endif
 
         @Test func memoryIsZeroed() throws {

@@ -3,11 +3,11 @@
 // Invariant: one seed makes the same inputs in the same order on every machine.
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 /// One run of a fuzzer.

@@ -2,11 +2,11 @@
 // Invariant: nothing here knows a path of a particular machine.
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 /// SplitMix64: small, seeded, the same on every machine.

@@ -52,9 +52,9 @@ import Testing
                 #expect(last == 999)
             }
             #if os(Linux)
-                // Not one of the 2,000 mappings is left.
-                let maps = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8)
-                #expect(!maps.contains(directory))
+            // Not one of the 2,000 mappings is left.
+            let maps = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8)
+            #expect(!maps.contains(directory))
             #endif
         }
     }

@@ -7,9 +7,9 @@ import Swiftlet
 import SwiftletTemplate
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+import FoundationEssentials
 #else
-    import Foundation
+import Foundation
 #endif
 
 package struct ChatCommand: AsyncParsableCommand {

@@ -6,9 +6,9 @@ package import Swiftlet
 import SwiftletJSON
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+import FoundationEssentials
 #else
-    import Foundation
+import Foundation
 #endif
 
 package enum ParameterText {
