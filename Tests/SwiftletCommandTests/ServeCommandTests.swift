@@ -6,6 +6,7 @@ import Swiftlet
 import SwiftletCommand
 import SwiftletServer
 import SwiftletTemplate
+import SwiftletTestSupport
 import Testing
 
 @Suite("swiftlet serve")

@@ -2,6 +2,7 @@
 // The chat page's files, as they are in the binary. What they do is tested in a browser, by Tools/server/test_page.py.
 
 import NIOCore
+import NIOHTTP1
 import SwiftletServer
 import SwiftletTestSupport
 import Testing
@@ -49,7 +50,7 @@ struct WebPageTests {
 
     @Test("The server sends the page without a key, with its policy, and not twice")
     func routes() async throws {
-        var configuration = ServerConfiguration()
+        var configuration = OpenAIServerConfiguration()
         configuration.apiKeys = ["secret"]
         try await TestServer.run(configuration) { server in
             for file in files {
