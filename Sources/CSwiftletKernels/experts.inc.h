@@ -51,7 +51,8 @@ static void route_tokens(void *context, int32_t item, int32_t thread) {
         choose_experts(logits, work->count, k, chosen);
         float sum = exponentials_of(logits, work->count, logits[chosen[0]], exponentials);
         sort_ascending(chosen, k);
-        if (work->renormalizes) {
+        // A NaN of any expert shows, also of one that is not chosen: it is in the softmax of all.
+        if (work->renormalizes && sum == sum) {
             sum = 0;
             for (int32_t i = 0; i < k; i++) sum += exponentials[chosen[i]];
         }

@@ -94,7 +94,7 @@ struct LifecycleTests {
         var engine = TestServer.engine
         engine.maxSequences = 1
         engine.maxQueuedRequests = 1
-        try await TestServer.run(engine: engine, processors: [SlowTokens()]) { server in
+        try await TestServer.run(engine: engine, processors: [SlowTokens(milliseconds: 20)]) { server in
             let running = try RawConnection(port: server.port)
             await running.send(TestServer.bytes("{\(TestServer.long)}"))
             try await server.wait("the first request does not run") { $0.runningSequences == 1 }

@@ -29,7 +29,7 @@ struct BatchInvarianceTests {
         arguments: [DummyModel.gemma2, DummyModel.gemma3], [EngineConfig.DataType.float32, .bfloat16])
     func windowsAndSoftCaps(model: String, dtype: EngineConfig.DataType) async throws {
         let counters = try await Self.compare(model, dtype, level: nil, rounds: 8)
-        #expect(counters.preemptions > 10 && counters.prefixCacheHits > 300)
+        #expect(counters.preemptions > 0 && counters.prefixCacheHits > 300)
     }
 
     @Test("With norms over all heads and layers without rope", arguments: [DummyModel.olmo2, DummyModel.smollm3])

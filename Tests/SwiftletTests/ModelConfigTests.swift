@@ -181,7 +181,7 @@ import Testing
         #expect(
             message("", architecture: "GPT2LMHeadModel")
                 == "config.json: architecture GPT2LMHeadModel is not supported (supported: \(ModelFamily.supported))")
-        #expect(ModelFamily.supported.hasPrefix("Qwen3ForCausalLM, Qwen2ForCausalLM, LlamaForCausalLM, Mistral"))
+        #expect(ModelFamily.supported.hasPrefix("Qwen3ForCausalLM, Qwen3MoeForCausalLM, Qwen2ForCausalLM, Llama"))
         #expect(LoaderFixtures.code { _ = try parse("GPT2LMHeadModel") } == .unsupportedModel)
         #expect(
             LoaderFixtures.message { _ = try ModelConfig(config: Array("{".utf8)) }?.contains("not valid JSON") == true)

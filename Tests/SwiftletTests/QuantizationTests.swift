@@ -107,7 +107,7 @@ struct QuantizationTests {
     @Test(
         "An eight-bit KV cache keeps the logits of other models",
         .enabled(if: Shared.isHere, Comment(rawValue: Shared.missing)),
-        arguments: GoldenModelTests.trained + GoldenModelTests.families, dtypes)
+        arguments: GoldenModelTests.trained + GoldenModelTests.dense, dtypes)
     func goldenModelsCache(name: String, dtype: UInt32) throws {
         let model = try ModelHarness(Shared.model(name), dtype: swiftlet_dtype(rawValue: dtype), kvCacheType: .int8)
         let found = Self.measure(try Self.goldenTexts(name), try ModelHarness(Shared.model(name)), model)

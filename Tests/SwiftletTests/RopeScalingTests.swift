@@ -99,14 +99,15 @@ import Testing
 
     @Test(arguments: [
         (
-            #"{"type": "longrope", "factor": 2}"#,
-            "rope type longrope is not supported (supported: default, linear, dynamic, llama3, yarn)"
+            #"{"type": "ntk", "factor": 2}"#,
+            "rope type ntk is not supported (supported: default, linear, dynamic, llama3, yarn, longrope)"
         ),
         (#"{"rope_type": "mrope"}"#, "rope type mrope is not supported"),
         (#"{"rope_type": "default", "mrope_section": [1, 2]}"#, "rope_scaling: the key mrope_section is not supported"),
         (#"{"type": "dynamic", "alpha": 1000}"#, "rope_scaling: the key alpha is not supported"),
         (#"{"full_attention": {"rope_type": "default"}}"#, "a rope of its own for full_attention is not supported"),
         (#"{"type": "linear"}"#, "rope_scaling: factor is missing"),
+        (#"{"type": "longrope", "factor": 2}"#, "rope_scaling: short_factor is missing"),
         (#"{"type": "linear", "factor": 0.5}"#, "factor is 0.5; it must be a number, 1 or more"),
         (#"{"type": "linear", "factor": "2"}"#, "factor is \"2\"; it must be a number, 1 or more"),
         (#"{"type": "linear", "factor": 1e999}"#, "factor is 1e999; it must be a number, 1 or more"),
