@@ -123,7 +123,8 @@ struct PullCommandTests {
         #expect(one.code == 0 && two.code == 0, "\(one.errors) \(two.errors)")
         #expect(one.output == two.output)
         bench.expectWhole(TestModels.usual())
-        #expect(bench.hub.downloads(of: "model.safetensors").count == 1)
+        // On a busy machine the hub can be silent for so long that the rest is asked for once more.
+        #expect(bench.hub.downloads(of: "model.safetensors").count { $0.rangeStart == nil } == 1)
     }
 
     @Test("Wrong usage and refusals")

@@ -71,9 +71,9 @@ struct LifecycleTests {
             #expect(server.llm.statistics.aborted >= 3)
         }
         if isMounted {
-            try await TestServer.mounted(processors: [SlowTokens()], body)
+            try await TestServer.mounted(processors: [SlowTokens(milliseconds: 20)], body)
         } else {
-            try await TestServer.run(processors: [SlowTokens()], body)
+            try await TestServer.run(processors: [SlowTokens(milliseconds: 20)], body)
         }
     }
 
