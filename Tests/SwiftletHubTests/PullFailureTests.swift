@@ -28,7 +28,7 @@ struct PullFailureTests {
     @Test("A silent connection is given up and taken up")
     func stall() async throws {
         var bench = try PullBench()
-        bench.settings.idleTimeout = .milliseconds(400)
+        bench.settings.idleTimeout = .seconds(2)
         bench.breakWeights { $0.stallAfter = 150_000 }
         try await bench.pull()
         bench.expectWhole(Self.model)
@@ -57,7 +57,7 @@ struct PullFailureTests {
     @Test("A server that does not know parts, and one whose contents changed, begin anew")
     func noParts() async throws {
         var bench = try PullBench()
-        bench.settings.idleTimeout = .milliseconds(400)
+        bench.settings.idleTimeout = .seconds(2)
         bench.hub.behave { request, count in
             guard request.path.hasPrefix("/cdn/") else { return nil }
             return TestHub.Reply(
@@ -74,7 +74,7 @@ struct PullFailureTests {
         "A wrong part, and none at all, begin anew", arguments: ["bytes 7-299999/300000", "bytes 90000-1/5", "", "416"])
     func wrongPart(range: String) async throws {
         var bench = try PullBench()
-        bench.settings.idleTimeout = .milliseconds(400)
+        bench.settings.idleTimeout = .seconds(2)
         bench.hub.behave { request, count in
             guard request.path.hasPrefix("/cdn/"), count < 2 else { return nil }
             if count == 0 { return TestHub.Reply(body: Self.weights, stallAfter: 90_000) }
