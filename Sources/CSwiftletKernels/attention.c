@@ -30,8 +30,8 @@ void swiftlet_attention(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, const
     if (batch->tokens == 0) return;
     attention_work work = {
         .cpu = cpu, .cache = cache, .batch = batch, .q = q, .out = out, .q_stride = q_stride,
-        .out_stride = out_stride, .group = query_heads / cache->kv_heads, .window = window,
-        .scale = scale * 1.44269504088896340736f,
+        .out_stride = out_stride, .group = cache->group, .query_heads = query_heads,
+        .window = window, .scale = scale * 1.44269504088896340736f,
     };
     work.rows_per_item = choose_rows_per_item(&work);
     work.items_per_head = items_per_head(&work, work.rows_per_item);

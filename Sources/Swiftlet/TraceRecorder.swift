@@ -15,7 +15,7 @@ package enum TraceEvent: UInt8, CaseIterable, Comparable {
     // Of the recorder itself: nothing more in this block; the clock, whole; a span begins; the rows of what follows.
     case end, clock, begin, rows
     case schedule, forwardAndSample, deliver
-    case embed, rmsNorm, linear, linearAdd, linearSiLU, ropeAndStore, attention, sample
+    case embed, rmsNorm, linear, linearAdd, linearSiLU, ropeAndStore, attention, allReduce, gather, sample
     case batchTokens, running, waiting, blocksUsed, prefixCacheHits, preemptions
 
     static let firstCounter = batchTokens
@@ -36,6 +36,8 @@ package enum TraceEvent: UInt8, CaseIterable, Comparable {
         case .linearSiLU: "linear + SiLU"
         case .ropeAndStore: "ropeAndStore"
         case .attention: "attention"
+        case .allReduce: "allReduce"
+        case .gather: "gather logits"
         case .sample: "sample"
         case .batchTokens: "batch tokens"
         case .running: "running sequences"

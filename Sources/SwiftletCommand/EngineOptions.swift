@@ -70,6 +70,11 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Threads that compute (default: the cores of this process).", valueName: "count"))
     package var threads: Int?
 
+    @Option(
+        name: [.long, .customLong("tp", withSingleDash: true)],
+        help: ArgumentHelp("Ranks that share the model and the threads (default: 1).", valueName: "count"))
+    package var tensorParallelSize: Int?
+
     @Flag(
         inversion: .prefixedNo,
         help: "Bind each thread to a core of its own, if there are as many threads as this process has cores.")
@@ -122,6 +127,7 @@ package struct EngineOptions: ParsableArguments {
         config.useGenerationConfig = generationConfig == .auto
         config.maxLogprobs = maxLogprobs ?? config.maxLogprobs
         config.threads = threads
+        config.tensorParallelSize = tensorParallelSize ?? config.tensorParallelSize
         config.pinThreads = pinThreads
         config.cpuLevel = cpuLevel?.rawValue
         config.maxQueuedRequests = maxQueuedRequests
@@ -134,16 +140,40 @@ package struct EngineOptions: ParsableArguments {
         return logLevel ?? named ?? (quiet ? .error : .warning)
     }
 
+    /// The part of a process that mpirun or srun started beside the first one: it computes with that one.
+    package func follow(environment: [String: String]) async throws {
+        try await LLM.follow(
+            model, config: self.config(launched: .current), logger: self.logger(environment: environment))
+    }
+
+    /// The configuration in a process of several.
+    private func config(launched: LaunchedRanks?) throws -> EngineConfig {
+        var config = self.config
+        guard let launched else { return config }
+        guard launched.count == config.tensorParallelSize else {
+            throw LLMError(
+                .invalidConfiguration,
+                "\(launched.count) processes were started together; give --tensor-parallel-size \(launched.count)")
+        }
+        config.rankPlacement = .processes
+        return config
+    }
+
+    private func logger(environment: [String: String]) -> Logger {
+        var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel(environment: environment).level
+        return logger
+    }
+
     /// Loads the model and says which one it is.
     ///
     /// - Parameter providedTokens: Tokens of the KV cache that are to have memory at once, if not the usual ones.
     package func load(environment: [String: String], providedTokens: Int? = nil) async throws -> LLM {
-        var config = config
+        var config = try self.config(launched: .current)
         if let providedTokens { config.providedTokens = max(config.providedTokens, providedTokens) }
         if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
-        var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = logLevel(environment: environment).level
-        let llm = try await LLM(model, tokenizer: tokenizer, config: config, logger: logger)
+        let llm = try await LLM(
+            model, tokenizer: tokenizer, config: config, logger: self.logger(environment: environment))
         if !quiet { Console.note((model.map { "\($0): " } ?? "") + llm.summary) }
         return llm
     }

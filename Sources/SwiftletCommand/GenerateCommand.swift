@@ -6,12 +6,12 @@ package import ArgumentParser
 package import Swiftlet
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+import FoundationEssentials
 #else
-    import Foundation
+import Foundation
 #endif
 
-package struct GenerateCommand: AsyncParsableCommand {
+package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "generate",
         abstract: "Continue prompts, or run a file of requests.",

@@ -37,6 +37,11 @@ package struct InfoCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Most sequences in one step (default: 256).", valueName: "count"))
     package var maxNumSeqs: Int?
 
+    @Option(
+        name: [.long, .customLong("tp", withSingleDash: true)],
+        help: ArgumentHelp("Ranks that share the model (default: 1).", valueName: "count"))
+    package var tensorParallelSize: Int?
+
     @Flag(help: "Print JSON.")
     package var json = false
 
@@ -56,6 +61,7 @@ package struct InfoCommand: ParsableCommand {
             dtype: dtype, quantization: quantized.quantization, quantizeHead: quantized.quantizeHead,
             kvCacheType: quantized.kvCacheDtype, maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
         config.maxSequences = maxNumSeqs ?? config.maxSequences
+        config.tensorParallelSize = tensorParallelSize ?? config.tensorParallelSize
         return config
     }
 

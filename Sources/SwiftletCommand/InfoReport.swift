@@ -58,6 +58,10 @@ package struct InfoReport: Sendable {
         text += line("architecture", model.architecture)
         text += line("parameters", Format.count(model.parameterCount))
         text += line("weights", "\(Format.bytes(model.weightBytes)) in \(model.weightType) (\(stored)\(named))")
+        if model.rankWeightBytes.count > 1 {
+            let sizes = model.rankWeightBytes.map { Format.bytes($0) }
+            text += line("ranks", "\(sizes.count), with weights of \(sizes.joined(separator: ", "))")
+        }
         text += line("vocabulary", Format.count(model.vocabularySize))
         text += line(
             "layers",
@@ -138,6 +142,8 @@ package struct InfoReport: Sendable {
         json.member("checkpoint_dtype", model.checkpointType)
         json.member("checkpoint_bytes", model.checkpointBytes)
         json.member("weight_bytes", model.weightBytes)
+        json.key("rank_weight_bytes")
+        json.array(model.rankWeightBytes) { json, bytes in json.int(bytes) }
         json.member("vocabulary_size", model.vocabularySize)
         json.member("hidden_size", model.hiddenSize)
         json.member("intermediate_size", model.intermediateSize)

@@ -4,6 +4,17 @@
 package import ArgumentParser
 import Swiftlet
 
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
+/// A command that runs a model.
+package protocol EngineCommand {
+    var engine: EngineOptions { get }
+}
+
 @main
 package struct SwiftletCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
@@ -20,7 +31,9 @@ package struct SwiftletCommand: AsyncParsableCommand {
     package static func main() async {
         do {
             var command = try parseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
+            if let engine = (command as? any EngineCommand)?.engine, (LaunchedRanks.current?.rank ?? 0) > 0 {
+                try await engine.follow(environment: ProcessInfo.processInfo.environment)
+            } else if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
                 try command.run()

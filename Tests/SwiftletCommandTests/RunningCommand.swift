@@ -4,11 +4,11 @@
 import Testing
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #elseif canImport(Darwin)
-    import Darwin
+import Darwin
 #endif
 
 final class RunningCommand {
@@ -38,13 +38,21 @@ final class RunningCommand {
         throw Missing()
     }
 
+    /// In arguments: the command's own path.
+    static let itself = "{swiftlet}"
+
+    var processID: Int32 { process }
+
     struct Missing: Error, CustomStringConvertible {
         var description: String { "the command `swiftlet` is not beside the tests; build it first" }
     }
 
     /// Starts the command with `standardInput` waiting in its pipe, which stays open until `closeInput`.
     /// Standard output goes to a file of the test's own, or to `standardOutput`.
-    init(_ arguments: [String], standardInput: String = "", standardOutput: String? = nil) throws {
+    /// `launcher` is what starts the command instead, such as mpirun with its options; it may be told of several.
+    init(
+        _ arguments: [String], standardInput: String = "", standardOutput: String? = nil, launcher: [String] = []
+    ) throws {
         folder = try TemporaryFolder()
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0
@@ -58,11 +66,11 @@ final class RunningCommand {
         posix_spawn_file_actions_addopen(&actions, 1, standardOutput ?? folder.path + "/out", flags, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/err", flags, 0o600)
         let binary = try Self.binary()
-        let words = ([binary] + arguments).map { strdup($0) } + [nil]
+        let words = (launcher + [binary] + arguments).map { strdup($0 == Self.itself ? binary : $0) } + [nil]
         defer { for word in words { free(word) } }
         let environment: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/bin:/bin"), nil]
         defer { free(environment[0]) }
-        let status = posix_spawn(&process, binary, &actions, nil, words, environment)
+        let status = posix_spawn(&process, launcher.first ?? binary, &actions, nil, words, environment)
         close(ends[0])
         guard status == 0 else { throw Missing() }
         if !standardInput.isEmpty {

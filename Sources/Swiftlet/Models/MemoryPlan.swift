@@ -5,25 +5,32 @@
 
 package import CSwiftletKernels
 
-package struct MemoryPlan {
+package struct MemoryPlan: Sendable {
     let config: ModelConfig
+    /// Of the ranks in this process, which share its memory.
+    let shards: [Shard]
     let engine: EngineConfig
     let dtype: swiftlet_dtype
     let maxModelLength: Int
     let maxBatchedTokens: Int
 
+    /// - Parameter shards: nil: one rank that has all of the model.
     package init(
-        config: ModelConfig, engine: EngineConfig, dtype: swiftlet_dtype, maxModelLength: Int, maxBatchedTokens: Int
+        config: ModelConfig, shards: [Shard]? = nil, engine: EngineConfig, dtype: swiftlet_dtype, maxModelLength: Int,
+        maxBatchedTokens: Int
     ) {
         self.config = config
+        self.shards = shards ?? [Shard(whole: config)]
         self.engine = engine
         self.dtype = dtype
         self.maxModelLength = maxModelLength
         self.maxBatchedTokens = maxBatchedTokens
     }
 
-    /// Bytes of one block in all layers.
-    package var blockBytes: Int {
+    /// Bytes of one block in all layers, on all ranks.
+    package var blockBytes: Int { shards.reduce(0) { $0 + blockBytes(of: $1.config) } }
+
+    private func blockBytes(of config: ModelConfig) -> Int {
         config.layerCount
             * CPUCache.blockBytes(
                 blockSize: engine.blockSize, keyValueHeads: config.keyValueHeadCount, headDim: config.headDimension,
@@ -39,7 +46,9 @@ package struct MemoryPlan {
         return config.layerCount * perLayer + config.vocabularySize * hidden * (config.hasTiedHead ? 1 : 2)
     }
 
-    package var weightBytes: Int {
+    package var weightBytes: Int { shards.reduce(0) { $0 + weightBytes(of: $1.config) } }
+
+    func weightBytes(of config: ModelConfig) -> Int {
         let (hidden, intermediate, queries) = (config.hiddenSize, config.intermediateSize, config.queryWidth)
         let quantization = WeightQuantization(engine)
         func layer(_ rows: Int, _ columns: Int) -> Int {
@@ -54,12 +63,17 @@ package struct MemoryPlan {
     }
 
     /// Activations of a step, logits, rotary tables and block tables, roughly: four bytes for all.
-    package var workspaceBytes: Int {
-        let widths = 2 * config.hiddenSize + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
+    package var workspaceBytes: Int { shards.reduce(0) { $0 + workspaceBytes(of: $1) } }
+
+    private func workspaceBytes(of shard: Shard) -> Int {
+        let config = shard.config
+        // Rank 0 has everybody's logits. What several ranks add up takes two buffers.
+        let vocabulary = shard.rank == 0 ? shard.vocabulary.whole : 0
+        let hidden = (shard.rankCount > 1 ? 4 : 2) * config.hiddenSize
+        let widths = hidden + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
         let tables = min(engine.maxSequences, maxBatchedTokens) * blocksPerContext
         return 4
-            * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * config.headDimension
-                + tables)
+            * (maxBatchedTokens * widths + 3 * 64 * vocabulary + maxModelLength * config.headDimension + tables)
     }
 
     /// Refuses a model that is too big before gigabytes are read.

@@ -16,7 +16,7 @@ package final class WeightCounter: Backend {
         return rows * columns
     }
 
-    package func load(_ tensor: Checkpoint.Tensor, into matrix: Int, part: MatrixPart, firstRow: Int) {}
+    package func load(_ slice: Checkpoint.Slice, into matrix: Int, part: MatrixPart, firstRow: Int) {}
     package func fillRandom(_ matrix: Int, seed: UInt64, scale: Float) {}
 
     /// Norms and biases of random weights.
@@ -25,20 +25,22 @@ package final class WeightCounter: Backend {
         return values.count
     }
 
-    package func makeVector(from tensors: [Checkpoint.Tensor]) -> Int {
-        let count = tensors.reduce(0) { $0 + $1.elementCount }
+    package func makeVector(from slices: [Checkpoint.Slice]) -> Int {
+        let count = slices.reduce(0) { $0 + $1.elementCount }
         parameterCount += count
         return count
     }
 
     package func makeBuffer(rows: Int, columns: Int, type: ElementType) -> Int { rows * columns }
-    package func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) -> Int { blockCount }
+    package func makeCache(
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, queryGroup: Int, skippedQueryHeads: Int
+    ) -> Int { blockCount }
 
     // MARK: - Never reached
 
     private func unreachable() -> Never { preconditionFailure("a WeightCounter has no weights to compute with") }
 
-    package func embed(_ batch: Batch, _ table: Int, into x: Int) { unreachable() }
+    package func embed(_ batch: Batch, _ table: Int, firstID: Int, into x: Int) { unreachable() }
     package func rmsNorm(_ x: Int, rows: Int, weight: Int, epsilon: Float, into out: Int) { unreachable() }
     package func rmsNorm(
         _ x: Int, gathering indices: UnsafePointer<Int32>, count: Int, weight: Int, epsilon: Float, into out: Int

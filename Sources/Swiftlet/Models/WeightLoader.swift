@@ -1,7 +1,8 @@
 // WeightLoader: from checkpoint tensors to the backend's packed matrices, by the names that the families share.
 // Used once at start, on the engine thread.
 //
-// Invariant: every tensor of the checkpoint is used, known to be needless, or an error; each is read once.
+// Invariant: every tensor of the checkpoint is used, known to be needless, or an error; of each, the shard's part is
+// read, once.
 
 package struct WeightLoader<B: Backend> {
     /// Where weights come from.
@@ -11,22 +12,22 @@ package struct WeightLoader<B: Backend> {
         case random(seed: UInt64)
     }
 
-    /// A matrix is filled by these tensors, one below the other.
+    /// A matrix is filled by the shard's rows of these tensors, one below the other.
     private struct Part {
         var name: String
-        var rows: Int
+        var rows: Shard.Extent
         var part = MatrixPart.whole
     }
 
-    let config: ModelConfig
+    let shard: Shard
     let backend: B
     let source: Source
     let quantization: WeightQuantization
 
     package init(
-        config: ModelConfig, backend: B, source: Source, quantization: WeightQuantization = WeightQuantization()
+        shard: Shard, backend: B, source: Source, quantization: WeightQuantization = WeightQuantization()
     ) {
-        self.config = config
+        self.shard = shard
         self.backend = backend
         self.source = source
         self.quantization = quantization
@@ -34,7 +35,7 @@ package struct WeightLoader<B: Backend> {
 
     /// Loads everything. `positions` is the longest sequence that will be run.
     package func load(positions: Int) throws(LLMError) -> DecoderModel<B>.Weights {
-        let (hidden, vocabulary) = (config.hiddenSize, config.vocabularySize)
+        let (config, hidden, vocabulary) = (shard.config, shard.hidden, shard.vocabulary)
         let embedding = try matrix(
             [Part(name: "model.embed_tokens.weight", rows: vocabulary)], columns: hidden, quantization.head)
         var layers: [DecoderModel<B>.Layer] = []
@@ -55,16 +56,21 @@ package struct WeightLoader<B: Backend> {
     }
 
     private func layer(_ index: Int) throws(LLMError) -> DecoderModel<B>.Layer {
-        let (hidden, queries, keys) = (config.hiddenSize, config.queryWidth, config.keyValueWidth)
-        let intermediate = config.intermediateSize
+        let (config, hidden, intermediate) = (shard.config, shard.hidden, shard.intermediate)
+        let (queries, keys, head) = (shard.queries, shard.keyValues, Shard.Extent.all(shard.config.headDimension))
         let prefix = "model.layers.\(index)."
-        func part(_ name: String, _ rows: Int, _ part: MatrixPart = .whole) -> Part {
+        func part(_ name: String, _ rows: Shard.Extent, _ part: MatrixPart = .whole) -> Part {
             Part(name: prefix + name, rows: rows, part: part)
         }
         func bias(_ isThere: Bool, _ parts: [Part]) throws(LLMError) -> B.Vector? {
             isThere ? try vector(parts, dummy: 0) : nil
         }
-        func norm(_ name: String, _ width: Int) throws(LLMError) -> B.Vector {
+        /// Of a matrix whose columns are cut: the ranks' products are added up, so one of them brings it.
+        func biasOnce(_ isThere: Bool, _ name: String) throws(LLMError) -> B.Vector? {
+            let vector = try bias(isThere, [part(name, hidden)])
+            return shard.rank == 0 ? vector : nil
+        }
+        func norm(_ name: String, _ width: Shard.Extent) throws(LLMError) -> B.Vector {
             try vector([part(name, width)], dummy: 1)
         }
         return DecoderModel<B>.Layer(
@@ -80,10 +86,10 @@ package struct WeightLoader<B: Backend> {
                     part("self_attn.q_proj.bias", queries), part("self_attn.k_proj.bias", keys),
                     part("self_attn.v_proj.bias", keys),
                 ]),
-            queryNorm: config.hasQKNorm ? try norm("self_attn.q_norm.weight", config.headDimension) : nil,
-            keyNorm: config.hasQKNorm ? try norm("self_attn.k_norm.weight", config.headDimension) : nil,
+            queryNorm: config.hasQKNorm ? try norm("self_attn.q_norm.weight", head) : nil,
+            keyNorm: config.hasQKNorm ? try norm("self_attn.k_norm.weight", head) : nil,
             output: try matrix([part("self_attn.o_proj.weight", hidden)], columns: queries, quantization.layers),
-            outputBias: try bias(config.outputBias, [part("self_attn.o_proj.bias", hidden)]),
+            outputBias: try biasOnce(config.outputBias, "self_attn.o_proj.bias"),
             postAttentionNorm: try norm("post_attention_layernorm.weight", hidden),
             gateUp: try matrix(
                 [
@@ -93,28 +99,31 @@ package struct WeightLoader<B: Backend> {
             gateUpBias: try bias(
                 config.mlpBias, [part("mlp.gate_proj.bias", intermediate), part("mlp.up_proj.bias", intermediate)]),
             down: try matrix([part("mlp.down_proj.weight", hidden)], columns: intermediate, quantization.layers),
-            downBias: try bias(config.mlpBias, [part("mlp.down_proj.bias", hidden)]),
+            downBias: try biasOnce(config.mlpBias, "mlp.down_proj.bias"),
             window: config.slidingWindows[index])
     }
 
     private func matrix(
-        _ parts: [Part], columns: Int, _ quantization: EngineConfig.Quantization?
+        _ parts: [Part], columns: Shard.Extent, _ quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> B.Matrix {
         let isGated = parts[0].part != .whole
-        let rows = parts.reduce(0) { $0 + $1.rows }
+        let rows = parts.reduce(0) { $0 + $1.rows.own.count }
         let matrix = try backend.makeMatrix(
-            rows: rows, columns: columns, isGated: isGated, quantization: quantization)
+            rows: rows, columns: columns.own.count, isGated: isGated, quantization: quantization)
         switch source {
         case .random(let seed):
             // As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.
-            let stream = parts[0].name.utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+            let stream = parts[0].name.utf8.reduce(seed &+ UInt64(shard.rank)) {
+                ($0 ^ UInt64($1)) &* 0x100_0000_01B3
+            }
             backend.fillRandom(matrix, seed: stream, scale: 0.02 * 1.732)
         case .checkpoint(let checkpoint):
             var firstRow = 0
             for part in parts {
-                let tensor = try checkpoint.take(part.name, shape: [part.rows, columns])
-                try backend.load(tensor, into: matrix, part: part.part, firstRow: isGated ? 0 : firstRow)
-                firstRow += part.rows
+                let tensor = try checkpoint.take(part.name, shape: [part.rows.whole, columns.whole])
+                let slice = Checkpoint.Slice(tensor, rows: part.rows.own, columns: columns.own)
+                try backend.load(slice, into: matrix, part: part.part, firstRow: isGated ? 0 : firstRow)
+                firstRow += part.rows.own.count
             }
         }
         return matrix
@@ -123,11 +132,14 @@ package struct WeightLoader<B: Backend> {
     private func vector(_ parts: [Part], dummy: Float) throws(LLMError) -> B.Vector {
         switch source {
         case .random:
-            return try backend.makeVector(Array(repeating: dummy, count: parts.reduce(0) { $0 + $1.rows }))
+            return try backend.makeVector(Array(repeating: dummy, count: parts.reduce(0) { $0 + $1.rows.own.count }))
         case .checkpoint(let checkpoint):
-            var tensors: [Checkpoint.Tensor] = []
-            for part in parts { tensors.append(try checkpoint.take(part.name, shape: [part.rows])) }
-            return try backend.makeVector(from: tensors)
+            var slices: [Checkpoint.Slice] = []
+            for part in parts {
+                let tensor = try checkpoint.take(part.name, shape: [part.rows.whole])
+                slices.append(Checkpoint.Slice(tensor, rows: part.rows.own))
+            }
+            return try backend.makeVector(from: slices)
         }
     }
 }

@@ -7,12 +7,12 @@ import Swiftlet
 import SwiftletTemplate
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+import FoundationEssentials
 #else
-    import Foundation
+import Foundation
 #endif
 
-package struct ChatCommand: AsyncParsableCommand {
+package struct ChatCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "chat",
         abstract: "Talk with a model.",
