@@ -25,13 +25,13 @@ static int32_t choose_rows_per_item(const attention_work *work) {
 }
 
 void swiftlet_attention(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, const swiftlet_paged_batch *batch,
-                        const void *q, size_t q_stride, int32_t query_heads, float scale, int32_t window,
-                        void *out, size_t out_stride) {
+                        const void *q, size_t q_stride, int32_t query_heads, float scale, float cap,
+                        int32_t window, void *out, size_t out_stride) {
     if (batch->tokens == 0) return;
     attention_work work = {
         .cpu = cpu, .cache = cache, .batch = batch, .q = q, .out = out, .q_stride = q_stride,
-        .out_stride = out_stride, .group = cache->group, .query_heads = query_heads,
-        .window = window, .scale = scale * 1.44269504088896340736f,
+        .out_stride = out_stride, .group = cache->group, .query_heads = query_heads, .window = window,
+        .scale = (cap > 0 ? cap : scale) * 1.44269504088896340736f, .inner = cap > 0 ? scale / cap : 0,
     };
     work.rows_per_item = choose_rows_per_item(&work);
     work.items_per_head = items_per_head(&work, work.rows_per_item);

@@ -122,6 +122,7 @@ typedef struct {
     int32_t rows_per_item;
     int32_t items_per_head, items;
     float scale;  // of the scores, log2(e) included
+    float inner;  // of the scores before they are capped, after which `scale` comes; 0: they are not capped
     _Atomic int32_t claimed;
 } attention_work;
 

@@ -166,9 +166,7 @@ static void NAMED(attend_row_tile)(const attention_work *work, const attention_s
                                                next->keys + panel, state->scores + 16 * panel);
         panel += 1 << width;
     }
-    if (work->cache->format == SWIFTLET_KV_INT8)
-        NAMED(softmax_scaled_rows)(state, begin, end, tile, work->scale, dims, at);
-    else NAMED(softmax_rows)(state, begin, end, tile, work->scale, dims, at);
+    NAMED(softmax_rows)(work, state, begin, end, tile, dims, at);
 }
 
 static void NAMED(attend_values)(const attention_work *work, const attention_state *state, int32_t begin,

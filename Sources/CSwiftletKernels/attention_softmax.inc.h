@@ -65,10 +65,11 @@ INLINE vf NAMED(store_weights)(const bool scaled, const vf *e, uint32_t *weights
 
 /// weights[64 / UNIT] = 2^(scores[64] * scale - M) for the slots start..<limit of the tile, 0 for the others. M moves
 /// only when a score exceeds it by more than 8, so O is seldom touched. `masked` false is for rows that see all;
-/// `scaled` is for integers: a key's scale belongs to its score, a value's to its weight.
-INLINE void NAMED(weigh)(const bool masked, const bool scaled, const attention_tile *at, const float *scores,
-                         int32_t start, int32_t limit, float scale, int32_t dims, float *maximum, float *sum,
-                         float *out, uint32_t *weights) {
+/// `scaled` is for integers: a key's scale belongs to its score, a value's to its weight. `capped` makes tanh(score *
+/// inner) of the scores first.
+INLINE void NAMED(weigh)(const bool masked, const bool scaled, const bool capped, const attention_tile *at,
+                         const float *scores, int32_t start, int32_t limit, float inner, float scale, int32_t dims,
+                         float *maximum, float *sum, float *out, uint32_t *weights) {
     vf c[TILE_PANELS], e[TILE_PANELS];
     vi seen[TILE_PANELS];
 #pragma clang loop unroll(full)
@@ -77,6 +78,7 @@ INLINE void NAMED(weigh)(const bool masked, const bool scaled, const attention_t
         seen[j] = masked ? slot < vw_set((uint32_t)(limit - start)) : (vi)vw_set(~0u);
         c[j] = vf_load(scores + 16 * j);
         if (scaled) c[j] *= vf_load(at->key_scales[j]);
+        if (capped) c[j] = vf_tanh(c[j] * vf_set(inner));
     }
     vf high = vf_select(seen[0], c[0], vf_set(-__builtin_inff()));
 #pragma clang loop unroll(full)
@@ -102,26 +104,40 @@ INLINE void NAMED(weigh)(const bool masked, const bool scaled, const attention_t
 }
 
 /// Rows begin..<end, their scores [rows][64] of one tile.
-INLINE void NAMED(softmax)(const bool scaled, const attention_state *state, int32_t begin, int32_t end, int32_t tile,
-                           float scale, int32_t dims, const attention_tile *at) {
+INLINE void NAMED(softmax)(const bool scaled, const bool capped, const attention_work *work,
+                           const attention_state *state, int32_t begin, int32_t end, int32_t tile, int32_t dims,
+                           const attention_tile *at) {
+    float inner = work->inner, scale = work->scale;
     for (int32_t i = begin; i < end; i++) {
         const float *scores = state->scores + (i - begin) * TILE_POSITIONS;
         int32_t start = state->start[i] > tile ? state->start[i] - tile : 0, limit = state->limit[i] - tile;
         float *high = state->high + i, *sum = state->sum + i * 16, *out = state->out + i * dims;
         uint32_t *weights = state->weights + i * (TILE_POSITIONS / UNIT);
         if (start == 0 && limit >= TILE_POSITIONS)
-            NAMED(weigh)(false, scaled, at, scores, 0, TILE_POSITIONS, scale, dims, high, sum, out, weights);
+            NAMED(weigh)(false, scaled, capped, at, scores, 0, TILE_POSITIONS, inner, scale, dims, high, sum, out,
+                         weights);
         else
-            NAMED(weigh)(true, scaled, at, scores, start, limit, scale, dims, high, sum, out, weights);
+            NAMED(weigh)(true, scaled, capped, at, scores, start, limit, inner, scale, dims, high, sum, out, weights);
     }
 }
-NOINLINE void NAMED(softmax_rows)(const attention_state *state, int32_t begin, int32_t end, int32_t tile, float scale,
-                                  int32_t dims, const attention_tile *at) {
-    NAMED(softmax)(false, state, begin, end, tile, scale, dims, at);
-}
-NOINLINE void NAMED(softmax_scaled_rows)(const attention_state *state, int32_t begin, int32_t end, int32_t tile,
-                                         float scale, int32_t dims, const attention_tile *at) {
-    NAMED(softmax)(true, state, begin, end, tile, scale, dims, at);
+#define SOFTMAX(name, scaled, capped)                                                                              \
+    NOINLINE void NAMED(name)(const attention_work *work, const attention_state *state, int32_t begin, int32_t end, \
+                              int32_t tile, int32_t dims, const attention_tile *at) {                               \
+        NAMED(softmax)(scaled, capped, work, state, begin, end, tile, dims, at);                                    \
+    }
+SOFTMAX(softmax_plain, false, false)
+SOFTMAX(softmax_capped, false, true)
+SOFTMAX(softmax_scaled, true, false)
+SOFTMAX(softmax_scaled_capped, true, true)
+#undef SOFTMAX
+
+INLINE void NAMED(softmax_rows)(const attention_work *work, const attention_state *state, int32_t begin, int32_t end,
+                                int32_t tile, int32_t dims, const attention_tile *at) {
+    bool scaled = work->cache->format == SWIFTLET_KV_INT8, capped = work->inner != 0;
+    if (scaled && capped) NAMED(softmax_scaled_capped)(work, state, begin, end, tile, dims, at);
+    else if (scaled) NAMED(softmax_scaled)(work, state, begin, end, tile, dims, at);
+    else if (capped) NAMED(softmax_capped)(work, state, begin, end, tile, dims, at);
+    else NAMED(softmax_plain)(work, state, begin, end, tile, dims, at);
 }
 
 /// Merges one row's segment into what the segments before it gave. With nothing on one side, the other one

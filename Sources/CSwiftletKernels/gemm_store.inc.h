@@ -19,7 +19,7 @@ static void NAMED(store_plain)(const linear_work *work, const float *sums, size_
         if (work->epilogue == SWIFTLET_STORE)
             STORE_FIRST((ELEMENT *)work->out + at + j, y, count);
         else if (work->epilogue == SWIFTLET_STORE_FLOAT)
-            vf_store_first(out, y, count);
+            vf_store_first(out, work->cap > 0 ? vf_cap(y, work->cap) : y, count);
         else
             vf_store_first(out, vf_load_first(out, count) + y, count);
     }
@@ -35,7 +35,8 @@ static void NAMED(store_gated)(const linear_work *work, const float *sums, size_
         if (count > 16) count = 16;
         vf gate = NAMED(with_bias)(sums + j, bias ? bias + j : NULL, count);
         vf up = NAMED(with_bias)(sums + 32 + j, bias ? bias + outputs + j : NULL, count);
-        STORE_FIRST(out + j, vf_silu(gate) * up, count);
+        vf active = work->epilogue == SWIFTLET_GATED_GELU ? vf_gelu(gate) : vf_silu(gate);
+        STORE_FIRST(out + j, active * up, count);
     }
 }
 
@@ -43,7 +44,7 @@ static void NAMED(store_gated)(const linear_work *work, const float *sums, size_
 static void NAMED(store_panel)(const linear_work *work, const float *sums, int32_t first, int32_t count,
                                int32_t panel) {
     for (int32_t t = 0; t < count; t++) {
-        if (work->epilogue == SWIFTLET_GATED_SILU)
+        if (is_gated(work->epilogue))
             NAMED(store_gated)(work, sums + 64 * t, (size_t)(first + t), panel);
         else
             NAMED(store_plain)(work, sums + 64 * t, (size_t)(first + t), panel);

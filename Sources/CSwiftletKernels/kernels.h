@@ -34,11 +34,14 @@ typedef struct {
     swiftlet_task linear[3][2];       // linear_work, item = token chunk x panel; by swiftlet_weights first
     swiftlet_task quantize_rows[2];   // quantize_work, item = a few rows
     swiftlet_task rms_norm[2];        // rms_norm_work, item = a few rows
+    swiftlet_task add_normed;         // the same
     swiftlet_task logits_maximum;     // logits_work, item = a block of the row
     swiftlet_task logits_sum;         // the same
     swiftlet_task logits_greater;     // the same
     swiftlet_task top_logits;         // top_logits_work, one item
     swiftlet_task sample;             // sample_work, item = a row
+    swiftlet_task route;              // route_work, item = a few tokens
+    swiftlet_task sum_experts;        // expert_sum_work, item = token x block of columns
     swiftlet_task rope_and_store[2];  // rope.c's and rope.inc.h's
     swiftlet_task attention[2];       // attention.c's and attention.inc.h's
     swiftlet_task probe_read;         // probe_read_work, item = a chunk
@@ -57,6 +60,9 @@ typedef struct {
 enum {
     SWIFTLET_SCRATCH_BYTES = 512 * 1024,
     SWIFTLET_QUANTIZED_ROWS = 576,  // of activations at once
+    // Tokens of a product's item: enough to amortise bringing the panel into the L2 cache, few enough to hand out evenly.
+    SWIFTLET_CHUNK_TOKENS = 96,
+    EXPERT_SUM_COLUMNS = 1024,  // of an item
 };
 
 struct swiftlet_cpu {
@@ -119,7 +125,7 @@ typedef struct {
     const swiftlet_cpu *cpu;
     const float *x;        // [*, columns]
     const int32_t *rows;   // [count] or NULL
-    const float *weight;   // [columns]
+    const float *weight;   // [columns], or NULL: no norm
     void *out;             // [count, columns]
     size_t x_stride, out_stride;
     int32_t count, columns;
@@ -136,11 +142,16 @@ typedef struct {
     void *out;              // [tokens, outputs]
     size_t x_stride, out_stride, panel_words;
     swiftlet_epilogue epilogue;
+    float cap;  // of SWIFTLET_STORE_FLOAT's outputs; 0: none
     int32_t tokens, tokens_per_chunk;
     int32_t panels;
     int32_t block_words;  // of a panel, which are kept in the nearest cache while the tiles of a chunk use them
     bool prefetches;
 } linear_work;
+
+/// The work of a product with `tokens` rows; x, out, their strides, bias, epilogue and cap are left
+/// to the caller.
+linear_work swiftlet_linear_work(const swiftlet_cpu *cpu, const swiftlet_matrix *matrix, int32_t tokens);
 
 /// What an item of linear_work is.
 typedef struct {
@@ -152,6 +163,11 @@ static inline linear_item item_of_linear(const linear_work *work, int32_t item) 
     return (linear_item){item % work->panels, first, rest < work->tokens_per_chunk ? rest : work->tokens_per_chunk};
 }
 
+/// Whether outputs are made of a gate and a value each.
+static inline bool is_gated(swiftlet_epilogue epilogue) {
+    return epilogue == SWIFTLET_GATED_SILU || epilogue == SWIFTLET_GATED_GELU;
+}
+
 /// Bytes of an output.
 static inline size_t output_bytes(const linear_work *work) {
     bool floats = work->epilogue == SWIFTLET_STORE_FLOAT || work->epilogue == SWIFTLET_ADD_FLOAT;
@@ -160,7 +176,7 @@ static inline size_t output_bytes(const linear_work *work) {
 
 /// Asks for the lines that an item's outputs will be stored to, while there is still work to do.
 static inline void fetch_outputs(const linear_work *work, linear_item item) {
-    size_t bytes = (work->epilogue == SWIFTLET_GATED_SILU ? 32 : 64) * output_bytes(work);
+    size_t bytes = (is_gated(work->epilogue) ? 32 : 64) * output_bytes(work);
     for (int32_t t = item.first; t < item.first + item.tokens; t++) {
         size_t row = (size_t)t * work->out_stride * output_bytes(work);
         const char *line = (const char *)work->out + row + (size_t)item.panel * bytes;
@@ -175,6 +191,25 @@ typedef struct {
     size_t x_stride, out_stride;
     int32_t rows, columns, rows_per_item;
 } quantize_work;
+
+typedef struct {
+    const float *logits;  // [tokens, count]
+    int32_t *experts;     // [tokens, per_token], ascending
+    float *weights;       // [tokens, per_token]
+    size_t logits_stride;
+    int32_t tokens, count, per_token, tokens_per_item;
+    bool renormalizes;
+} route_work;
+
+typedef struct {
+    const float *partials;  // [*, columns], with room for whole vectors
+    const float *weights;   // [tokens, per_token]
+    const int32_t *rows;    // [tokens, per_token], of partials
+    float *out;             // [tokens, columns]
+    size_t partials_stride, out_stride;
+    int32_t columns, per_token, blocks;
+    bool adds;
+} expert_sum_work;
 
 typedef struct {
     double sum;     // of exp(logit - maximum)

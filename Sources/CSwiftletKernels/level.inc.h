@@ -20,6 +20,7 @@
 #include "int8.inc.h"
 #include "logits.inc.h"
 #include "sample.inc.h"
+#include "experts.inc.h"
 
 // The register tile of gemm.inc.h: TILE_ROWS tokens by up to TILE_VECTORS / rows vectors of sixteen columns, so
 // that the accumulators, a row of weights (as float32 where there is no dot product of bfloat16) and one broadcast
@@ -131,11 +132,14 @@ const swiftlet_kernel_table LEVEL_TABLE = {
     .quantize_int8 = quantize_int8,
     .quantize_int4 = quantize_int4,
     .rms_norm = {rms_norm_f32, rms_norm_bf16},
+    .add_normed = add_normed,
     .logits_maximum = logits_block_maximum,
     .logits_sum = logits_block_sum,
     .logits_greater = logits_block_greater,
     .top_logits = top_logits,
     .sample = sample,
+    .route = route_tokens,
+    .sum_experts = sum_experts,
 #if __has_include("rope.inc.h")
     .rope_and_store = {rope_and_store_f32, rope_and_store_bf16},
 #endif

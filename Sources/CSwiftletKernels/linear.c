@@ -4,8 +4,6 @@
 #include "kernels.h"
 
 enum {
-    // Tokens of an item: enough to amortise bringing the panel into the L2 cache, few enough to hand out evenly.
-    CHUNK_TOKENS = 96,
     // One tile's weights pass once, as a stream: the hardware's own prefetching is as fast or faster.
     PREFETCH_TOKENS = 6,
     // Words of a panel's block. Few tokens wait for memory: the next block's lines arrive in the L1 cache's other half,
@@ -18,8 +16,9 @@ enum {
     QUANTIZE_ELEMENTS = 4096,
 };
 
-static_assert(CHUNK_TOKENS * 64 * sizeof(float) + (1 << 16) <= SWIFTLET_SCRATCH_BYTES, "sums and x fit the scratch");
-static_assert(SWIFTLET_QUANTIZED_ROWS % CHUNK_TOKENS == 0, "rows that are quantised at once are whole chunks");
+static_assert(SWIFTLET_CHUNK_TOKENS * 64 * sizeof(float) + (1 << 16) <= SWIFTLET_SCRATCH_BYTES,
+              "sums and x fit the scratch");
+static_assert(SWIFTLET_QUANTIZED_ROWS % SWIFTLET_CHUNK_TOKENS == 0, "rows that are quantised at once are whole chunks");
 
 static int32_t block_words(int32_t tokens) {
     if (tokens < PREFETCH_TOKENS || tokens > SOME_TOKENS) return BLOCK_WORDS_MANY;
@@ -44,7 +43,7 @@ static void quantize_rows(swiftlet_cpu *cpu, linear_work *work) {
 static void multiply(swiftlet_cpu *cpu, linear_work *work) {
     const swiftlet_matrix *matrix = work->matrix;
     swiftlet_task task = cpu->kernels->linear[matrix->format][matrix->dtype];
-    int32_t chunks = swiftlet_ceil_div(work->tokens, CHUNK_TOKENS);
+    int32_t chunks = swiftlet_ceil_div(work->tokens, SWIFTLET_CHUNK_TOKENS);
     if ((int64_t)matrix->rows * matrix->columns * work->tokens <= INLINE_WORK) {
         for (int32_t item = 0; item < work->panels * chunks; item++) task(work, item, 0);
         return;
@@ -52,15 +51,25 @@ static void multiply(swiftlet_cpu *cpu, linear_work *work) {
     swiftlet_parallel_rounds(cpu, work->panels, chunks, task, work);
 }
 
-void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
-                     int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride) {
-    if (tokens <= 0 || matrix->rows <= 0 || matrix->columns <= 0) return;
-    linear_work work = {
-        .cpu = cpu, .matrix = matrix, .x = x, .bias = bias, .out = out, .x_stride = x_stride,
-        .out_stride = out_stride, .epilogue = epilogue, .tokens = tokens, .tokens_per_chunk = CHUNK_TOKENS,
+linear_work swiftlet_linear_work(const swiftlet_cpu *cpu, const swiftlet_matrix *matrix, int32_t tokens) {
+    return (linear_work){
+        .cpu = cpu, .matrix = matrix, .tokens = tokens, .tokens_per_chunk = SWIFTLET_CHUNK_TOKENS,
         .panels = swiftlet_matrix_panels(matrix->rows, matrix->gated), .panel_words = swiftlet_panel_words(matrix),
         .block_words = block_words(tokens), .prefetches = tokens >= PREFETCH_TOKENS,
     };
+}
+
+static void linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride, int32_t tokens,
+                   const float *bias, swiftlet_epilogue epilogue, float cap, void *out, size_t out_stride) {
+    if (tokens <= 0 || matrix->rows <= 0 || matrix->columns <= 0) return;
+    linear_work work = swiftlet_linear_work(cpu, matrix, tokens);
+    work.x = x;
+    work.x_stride = x_stride;
+    work.bias = bias;
+    work.epilogue = epilogue;
+    work.cap = cap;
+    work.out = out;
+    work.out_stride = out_stride;
     if (matrix->format != SWIFTLET_WEIGHTS_INT8) {
         multiply(cpu, &work);
         return;
@@ -74,4 +83,14 @@ void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const voi
         quantize_rows(cpu, &part);
         multiply(cpu, &part);
     }
+}
+
+void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                     int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride) {
+    linear(cpu, matrix, x, x_stride, tokens, bias, epilogue, 0, out, out_stride);
+}
+
+void swiftlet_linear_capped(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                            int32_t tokens, const float *bias, float cap, float *out, size_t out_stride) {
+    linear(cpu, matrix, x, x_stride, tokens, bias, SWIFTLET_STORE_FLOAT, cap, out, out_stride);
 }

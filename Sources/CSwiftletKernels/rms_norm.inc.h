@@ -17,20 +17,43 @@ INLINE float NAMED(inverse_rms)(const float *x, int32_t columns, float epsilon) 
     return 1.0f / sqrtf(total / (float)columns + epsilon);
 }
 
-static void NAMED(rms_norm)(void *context, int32_t item, int32_t thread) {
-    (void)thread;
-    const rms_norm_work *work = context;
+/// out = x * scale * weight, or x itself without a norm, or added to what out has.
+INLINE void NAMED(norm_row)(const bool norms, const bool adds, const float *x, int32_t columns, const float *weight,
+                            vf scale, ELEMENT *out) {
+    int32_t c = 0;
+    for (; c + 16 <= columns; c += 16) {
+        vf y = vf_load(x + c);
+        if (norms) y = y * scale * vf_load(weight + c);
+        STORE_16(out + c, adds ? LOAD_16(out + c) + y : y);
+    }
+    int32_t rest = columns - c;
+    if (rest == 0) return;
+    vf y = vf_load_first(x + c, rest);
+    if (norms) y = y * scale * vf_load_first(weight + c, rest);
+    STORE_FIRST(out + c, adds ? LOAD_FIRST(out + c, rest) + y : y, rest);
+}
+
+INLINE void NAMED(norm_rows)(const bool norms, const bool adds, const rms_norm_work *work, int32_t item) {
     int32_t first = item * work->rows_per_item;
     int32_t end = first + work->rows_per_item < work->count ? first + work->rows_per_item : work->count;
     for (int32_t i = first; i < end; i++) {
         const float *x = work->x + (size_t)(work->rows ? work->rows[i] : i) * work->x_stride;  // [columns]
         ELEMENT *out = (ELEMENT *)work->out + (size_t)i * work->out_stride;                    // [columns]
-        vf scale = vf_set(NAMED(inverse_rms)(x, work->columns, work->epsilon));
-        int32_t c = 0;
-        for (; c + 16 <= work->columns; c += 16)
-            STORE_16(out + c, vf_load(x + c) * scale * vf_load(work->weight + c));
-        int32_t rest = work->columns - c;
-        if (rest > 0)
-            STORE_FIRST(out + c, vf_load_first(x + c, rest) * scale * vf_load_first(work->weight + c, rest), rest);
+        vf scale = vf_set(norms ? NAMED(inverse_rms)(x, work->columns, work->epsilon) : 1);
+        NAMED(norm_row)(norms, adds, x, work->columns, work->weight, scale, out);
     }
 }
+
+static void NAMED(rms_norm)(void *context, int32_t item, int32_t thread) {
+    (void)thread;
+    const rms_norm_work *work = context;
+    if (work->weight) NAMED(norm_rows)(true, false, work, item);
+    else NAMED(norm_rows)(false, false, work, item);
+}
+
+#if UNIT == 1
+static void add_normed(void *context, int32_t item, int32_t thread) {
+    (void)thread;
+    NAMED(norm_rows)(true, true, context, item);
+}
+#endif

@@ -307,6 +307,17 @@ INLINE vf vf_exp(vf x) {
     return (vf)((vw)p + ((vw)shifted << 23));  // the low bits of `shifted` are n
 }
 INLINE vf vf_silu(vf x) { return x / (vf_set(1) + vf_exp(-x)); }
+// x / 2 (1 + tanh u) = x / (1 + e^-2u) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+INLINE vf vf_gelu(vf x) {
+    vf twice = x * vf_fma(x * x, vf_set(-0.0713548163f), vf_set(-1.59576912f));
+    return x / (vf_set(1) + vf_exp(twice));
+}
+// To about 1e-7 absolute. NaN stays NaN.
+INLINE vf vf_tanh(vf x) {
+    vf y = vf_set(1) - vf_set(2) / (vf_set(1) + vf_exp(x + x));
+    return vf_select(x == x, y, x);
+}
+INLINE vf vf_cap(vf x, float cap) { return vf_set(cap) * vf_tanh(x * vf_set(1 / cap)); }
 
 // Horizontal reductions: halves onto halves, always in this order.
 INLINE float vf_sum(vf v) {

@@ -12,6 +12,8 @@ public struct ModelInfo: Sendable, Hashable {
     /// The class that the model's config.json names, such as `Qwen3ForCausalLM`.
     public var architecture: String
     public var parameterCount: Int
+    /// Parameters that one token uses: fewer than all where it goes to some of many experts.
+    public var activeParameterCount: Int
     /// The type that the folder's config.json names.
     public var checkpointType: String?
     /// Bytes of the tensors in the folder; nil for random weights.
@@ -27,6 +29,8 @@ public struct ModelInfo: Sendable, Hashable {
     public var vocabularySize: Int
     public var hiddenSize: Int
     public var intermediateSize: Int
+    /// What layers have in place of an MLP; nil when none has it.
+    public var experts: Experts?
     public var layerCount: Int
     public var queryHeadCount: Int
     public var keyValueHeadCount: Int
@@ -40,6 +44,18 @@ public struct ModelInfo: Sendable, Hashable {
     public var maxModelLength: Int
     /// What fits into the memory that is free now; nil where the system does not say how much that is.
     public var fit: Fit?
+
+    /// A mixture of experts.
+    public struct Experts: Sendable, Hashable {
+        /// Experts of a layer.
+        public var count: Int
+        /// Experts that a token goes to.
+        public var perToken: Int
+        /// Width of an expert.
+        public var intermediateSize: Int
+        /// Layers that have experts; the others have an MLP.
+        public var layerCount: Int
+    }
 
     /// What fits into memory.
     public struct Fit: Sendable, Hashable {
@@ -81,8 +97,9 @@ public struct ModelInfo: Sendable, Hashable {
 
         name = files.name
         architecture = shape.family.architecture
-        // The loader also made the rotary table of one position, which is no parameter.
-        parameterCount = counter.parameterCount - shape.headDimension
+        // The loader also made rotary tables of one position, which are no parameters.
+        parameterCount = counter.parameterCount - (shape.windowRope == nil ? 1 : 2) * shape.rotaryDimension
+        activeParameterCount = parameterCount - shape.idleParameterCount
         checkpointType = shape.checkpointDtype
         checkpointBytes = checkpoint?.byteCount
         dataType = plan.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
@@ -92,6 +109,11 @@ public struct ModelInfo: Sendable, Hashable {
         vocabularySize = shape.vocabularySize
         hiddenSize = shape.hiddenSize
         intermediateSize = shape.intermediateSize
+        experts = shape.experts.map {
+            Experts(
+                count: $0.count, perToken: $0.perToken, intermediateSize: $0.intermediateSize,
+                layerCount: $0.layerCount)
+        }
         layerCount = shape.layerCount
         queryHeadCount = shape.queryHeadCount
         keyValueHeadCount = shape.keyValueHeadCount

@@ -15,7 +15,8 @@ package enum TraceEvent: UInt8, CaseIterable, Comparable {
     // Of the recorder itself: nothing more in this block; the clock, whole; a span begins; the rows of what follows.
     case end, clock, begin, rows
     case schedule, forwardAndSample, deliver
-    case embed, rmsNorm, linear, linearAdd, linearSiLU, ropeAndStore, attention, allReduce, gather, sample
+    case embed, rmsNorm, addNormed, linear, linearAdd, linearSiLU, linearGELU, mixtureOfExperts, ropeAndStore,
+        attention, allReduce, gather, sample
     case batchTokens, running, waiting, blocksUsed, prefixCacheHits, preemptions
 
     static let firstCounter = batchTokens
@@ -31,9 +32,12 @@ package enum TraceEvent: UInt8, CaseIterable, Comparable {
         case .deliver: "detokenise and deliver"
         case .embed: "embed"
         case .rmsNorm: "rmsNorm"
+        case .addNormed: "rmsNorm + add"
         case .linear: "linear"
         case .linearAdd: "linear + add"
         case .linearSiLU: "linear + SiLU"
+        case .linearGELU: "linear + GELU"
+        case .mixtureOfExperts: "mixture of experts"
         case .ropeAndStore: "ropeAndStore"
         case .attention: "attention"
         case .allReduce: "allReduce"

@@ -42,6 +42,9 @@ package struct InfoCommand: ParsableCommand {
         help: ArgumentHelp("Ranks that share the model (default: 1).", valueName: "count"))
     package var tensorParallelSize: Int?
 
+    @Flag(help: "Print which models are supported, and nothing else.")
+    package var supported = false
+
     @Flag(help: "Print JSON.")
     package var json = false
 
@@ -66,6 +69,7 @@ package struct InfoCommand: ParsableCommand {
     }
 
     package func run() throws {
+        if supported { return try File.standardOutput.write(Array(SupportedModels.markdown.utf8)) }
         let found: Result<ModelInfo, LLMError>
         do {
             found = .success(try ModelInfo(model, tokenizer: tokenizer, config: config))

@@ -56,17 +56,26 @@ package struct InfoReport: Sendable {
         let named = model.checkpointType.map { ", config.json says \($0)" } ?? ""
         var text = line("supported", "yes")
         text += line("architecture", model.architecture)
-        text += line("parameters", Format.count(model.parameterCount))
+        let active =
+            model.experts == nil ? "" : ", \(Format.count(model.activeParameterCount)) of them used by a token"
+        text += line("parameters", Format.count(model.parameterCount) + active)
         text += line("weights", "\(Format.bytes(model.weightBytes)) in \(model.weightType) (\(stored)\(named))")
         if model.rankWeightBytes.count > 1 {
             let sizes = model.rankWeightBytes.map { Format.bytes($0) }
             text += line("ranks", "\(sizes.count), with weights of \(sizes.joined(separator: ", "))")
         }
         text += line("vocabulary", Format.count(model.vocabularySize))
-        text += line(
-            "layers",
-            "\(model.layerCount) of width \(Format.count(model.hiddenSize)), MLP \(Format.count(model.intermediateSize))"
-        )
+        let layers = "\(model.layerCount) of width \(Format.count(model.hiddenSize))"
+        if let experts = model.experts {
+            let mixed = experts.layerCount == model.layerCount ? "" : "\(experts.layerCount) of them with "
+            let others = mixed.isEmpty ? "" : ", the others MLP \(Format.count(model.intermediateSize))"
+            text += line(
+                "layers",
+                "\(layers), \(mixed)\(experts.count) experts of \(Format.count(experts.intermediateSize)), "
+                    + "\(experts.perToken) for a token\(others)")
+        } else {
+            text += line("layers", "\(layers), MLP \(Format.count(model.intermediateSize))")
+        }
         text += line(
             "heads",
             "\(model.queryHeadCount) query and \(model.keyValueHeadCount) key-value, of dimension \(model.headDimension)"
@@ -148,6 +157,13 @@ package struct InfoReport: Sendable {
         json.member("hidden_size", model.hiddenSize)
         json.member("intermediate_size", model.intermediateSize)
         json.member("layers", model.layerCount)
+        if let experts = model.experts {
+            json.member("active_parameters", model.activeParameterCount)
+            json.member("expert_layers", experts.layerCount)
+            json.member("experts", experts.count)
+            json.member("experts_per_token", experts.perToken)
+            json.member("expert_intermediate_size", experts.intermediateSize)
+        }
         json.member("query_heads", model.queryHeadCount)
         json.member("key_value_heads", model.keyValueHeadCount)
         json.member("head_dim", model.headDimension)

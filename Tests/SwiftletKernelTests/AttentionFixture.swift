@@ -43,6 +43,8 @@ struct AttentionCase: CustomStringConvertible {
     var rotaryDim = 64
     var normed = true
     var scale: Float = 0.125
+    /// Of the scores; 0: none.
+    var cap: Float = 0
     var lengths = [100]
     var seed: UInt64 = 1
 
@@ -56,7 +58,7 @@ struct AttentionCase: CustomStringConvertible {
     var description: String {
         "\(String(cString: swiftlet_level_name(level))) \(isHalf ? "bf16" : "f32")\(isInt8 ? " int8" : "") headDim \(headDim) "
             + "kvHeads \(kvHeads) group \(group) block \(blockSize) window \(window) rotary \(rotaryDim) "
-            + "normed \(normed) scale \(scale) lengths \(lengths) seed \(seed)"
+            + "normed \(normed) scale \(scale) cap \(cap) lengths \(lengths) seed \(seed)"
     }
 
     /// A shape drawn from `seed`; `lengths` and so on may be changed afterwards.
@@ -70,10 +72,12 @@ struct AttentionCase: CustomStringConvertible {
         drawn.group = [1, 2, 3, 4, 5, 7, 8, 16].randomElement(using: &random)!
         drawn.blockSize = [16, 64, 256].randomElement(using: &random)!
         drawn.window = [0, 0, 1, 17, 64, 100].randomElement(using: &random)!
-        drawn.rotaryDim = Bool.random(using: &random) ? drawn.headDim : drawn.headDim / 2
+        drawn.rotaryDim = [drawn.headDim, drawn.headDim, drawn.headDim / 2, drawn.headDim / 4 * 3, 0].randomElement(
+            using: &random)!
         drawn.normed = Bool.random(using: &random)
         // The larger scale makes the running maximum move.
         drawn.scale = [1, 8].randomElement(using: &random)! / Float(drawn.headDim).squareRoot()
+        drawn.cap = [0, 0, 3].randomElement(using: &random)!
         drawn.lengths = (0..<Int.random(in: 1...3, using: &random)).map { _ in
             Int.random(in: 1...longest, using: &random)
         }
@@ -203,8 +207,8 @@ final class PagedRun {
                         Int32(shape.rotaryDim), &q, width)
                     guard attends else { return }
                     swiftlet_attention(
-                        cpu, &layer, &batch, q, width, Int32(shape.queryHeads), shape.scale, Int32(shape.window),
-                        &out, width)
+                        cpu, &layer, &batch, q, width, Int32(shape.queryHeads), shape.scale, shape.cap,
+                        Int32(shape.window), &out, width)
                 }
             }
         }

@@ -18,10 +18,10 @@ struct AttentionTests {
                 run.element(run.queries[request], (position * shape.queryHeads + head) * shape.headDim + $0)
             }
             let scores = (first...position).map { p in
-                Double(shape.scale)
-                    * query.indices.reduce(0.0) {
-                        $0 + query[$1] * Double(run.key(request, head: kvHead, position: p, dim: $1))
-                    }
+                let product = query.indices.reduce(0.0) {
+                    $0 + query[$1] * Double(run.key(request, head: kvHead, position: p, dim: $1))
+                }
+                return capped(Double(shape.scale) * product, Double(shape.cap))
             }
             let highest = scores.max()!
             let weights = scores.map { exponential($0 - highest) }
@@ -34,6 +34,13 @@ struct AttentionTests {
             }
         }
         return result
+    }
+
+    /// cap * tanh(x / cap), or x without a cap.
+    static func capped(_ x: Double, _ cap: Double) -> Double {
+        guard cap > 0 else { return x }
+        let power = exponential(-2 * abs(x) / cap)
+        return (x < 0 ? -cap : cap) * (1 - power) / (1 + power)
     }
 
     /// e^x for x <= 0: halved until the series converges fast, then squared back.

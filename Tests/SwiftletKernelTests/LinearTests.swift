@@ -23,7 +23,8 @@ extension Kernels {
             var bias: [Float]?  // [rows]
             var initial: [Float]  // [tokens, outputs]
 
-            var gated: Bool { epilogue == SWIFTLET_GATED_SILU }
+            static let gatedEpilogues = [SWIFTLET_GATED_SILU, SWIFTLET_GATED_GELU]
+            var gated: Bool { Self.gatedEpilogues.contains(epilogue) }
             var outputs: Int { gated ? rows / 2 : rows }
             var outStride: Int { outputs + 5 }
             var storesFloats: Bool { epilogue == SWIFTLET_STORE_FLOAT || epilogue == SWIFTLET_ADD_FLOAT }
@@ -34,7 +35,7 @@ extension Kernels {
                 format: swiftlet_weights = SWIFTLET_WEIGHTS_NATIVE, epilogue: swiftlet_epilogue, seed: UInt64
             ) {
                 var random = SeededRandom(seed)
-                self.rows = epilogue == SWIFTLET_GATED_SILU ? (rows + 1) / 2 * 2 : rows
+                self.rows = Self.gatedEpilogues.contains(epilogue) ? (rows + 1) / 2 * 2 : rows
                 self.columns = columns
                 self.tokens = tokens
                 self.dtype = dtype
@@ -87,9 +88,9 @@ extension Kernels {
                     tolerance += 1e-6
                 } else if gated {
                     let (up, upMagnitude) = exact(token, outputs + output)
-                    let silu = value / (1 + exponential(-value))
-                    wanted = silu * up
-                    tolerance = tolerance * 1.1 * abs(up) + abs(silu) * upMagnitude * 6e-7 + abs(wanted) * 1e-6
+                    let active = epilogue == SWIFTLET_GATED_SILU ? silu(value) : gelu(value)
+                    wanted = active * up
+                    tolerance = tolerance * 1.2 * abs(up) + abs(active) * upMagnitude * 6e-7 + abs(wanted) * 2e-6
                 }
                 return (wanted, tolerance + (outType == SWIFTLET_BFLOAT16 ? abs(wanted) * 0x1p-8 : 1e-7))
             }
@@ -148,6 +149,7 @@ extension Kernels {
         ]
         private static let epilogues = [
             SWIFTLET_STORE, SWIFTLET_STORE_FLOAT, SWIFTLET_ADD_FLOAT, SWIFTLET_GATED_SILU,
+            SWIFTLET_GATED_GELU,
         ]
 
         private func randomProblem(
@@ -157,7 +159,7 @@ extension Kernels {
             return Problem(
                 rows: random.int(1...200), columns: random.int(1...(seed % 4 == 0 ? 300 : 40)),
                 tokens: random.int(1...(seed % 3 == 0 ? 40 : 9)), dtype: dtype,
-                format: format, epilogue: Self.epilogues[Int(seed % 4)], seed: seed)
+                format: format, epilogue: Self.epilogues[Int(seed % 5)], seed: seed)
         }
 
         @Test(
@@ -233,7 +235,9 @@ extension Kernels {
             }
         }
 
-        @Test func siluIsAccurateOverItsRange() {
+        @Test(arguments: Problem.gatedEpilogues.map(\.rawValue))
+        func activationsAreAccurateOverTheirRange(epilogue: UInt32) {
+            let epilogue = swiftlet_epilogue(rawValue: epilogue)
             // One column: gate = w * 1, up = 1.
             let gates: [Float] = stride(from: -110, through: 110, by: 0.37).map { Float($0) } + [0, -0.0, 1e-30, 3e38]
             let weights = gates + [Float](repeating: 1, count: gates.count)
@@ -244,12 +248,42 @@ extension Kernels {
                 var matrix = packed.matrix
                 var out = [Float](repeating: 0, count: gates.count)
                 var one: Float = 1
-                swiftlet_linear(pool.cpu, &matrix, &one, 1, 1, nil, SWIFTLET_GATED_SILU, &out, gates.count)
+                swiftlet_linear(pool.cpu, &matrix, &one, 1, 1, nil, epilogue, &out, gates.count)
                 for (gate, result) in zip(gates, out) {
-                    let wanted = Double(gate) / (1 + exponential(-Double(gate)))
-                    #expect(abs(Double(result) - wanted) <= abs(wanted) * 1e-6 + 1e-35, "\(gate)")
+                    let isGELU = epilogue == SWIFTLET_GATED_GELU
+                    let wanted = isGELU ? gelu(Double(gate)) : silu(Double(gate))
+                    // Where gelu is small, the exponent that it has in float32 is a large number, rounded.
+                    let tolerance = isGELU && gate < 0 ? 2e-5 : 1e-6
+                    #expect(abs(Double(result) - wanted) <= abs(wanted) * tolerance + 1e-35, "\(gate)")
                 }
             }
         }
+
+        @Test func logitsAreCapped() {
+            let values: [Float] = stride(from: -300, through: 300, by: 0.71).map { Float($0) } + [0, 1e-6, 3e38, -3e38]
+            for level in supportedLevels {
+                let pool = Pool(level)
+                let packed = PackedMatrix(
+                    pool, values, rows: values.count, columns: 1, dtype: SWIFTLET_FLOAT32, gated: false)
+                var matrix = packed.matrix
+                var out = [Float](repeating: 0, count: values.count)
+                var one: Float = 1
+                swiftlet_linear_capped(pool.cpu, &matrix, &one, 1, 1, nil, 30, &out, values.count)
+                for (value, result) in zip(values, out) {
+                    let wanted = AttentionTests.capped(Double(value), 30)
+                    #expect(abs(Double(result) - wanted) <= 6e-6, "\(value)")
+                }
+                one = .nan
+                swiftlet_linear_capped(pool.cpu, &matrix, &one, 1, 1, nil, 30, &out, values.count)
+                #expect(!out.contains { !$0.isNaN })
+            }
+        }
     }
+}
+
+private func silu(_ x: Double) -> Double { x / (1 + exponential(-x)) }
+
+/// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+private func gelu(_ x: Double) -> Double {
+    x / (1 + exponential(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
 }

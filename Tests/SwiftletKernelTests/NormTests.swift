@@ -6,7 +6,7 @@ import Testing
 extension Kernels {
     @Suite struct NormTests {
         private func normalised(
-            _ pool: Pool, _ x: [Float], stride: Int, rows: [Int32]?, count: Int, columns: Int, weight: [Float],
+            _ pool: Pool, _ x: [Float], stride: Int, rows: [Int32]?, count: Int, columns: Int, weight: [Float]?,
             dtype: swiftlet_dtype, outStride: Int
         ) -> Elements {
             var out = Elements([Float](repeating: 99, count: count * outStride), dtype)
@@ -50,6 +50,50 @@ extension Kernels {
                     }
                     #expect(worst < (dtype == SWIFTLET_BFLOAT16 ? 0x1p-8 : 1e-6), "\(name(of: level)), \(columns)")
                 }
+            }
+        }
+
+        /// In place, without a weight, and added to what is there: the same values as the norm into another buffer.
+        @Test func otherFormsAreTheNormItself() {
+            var random = SeededRandom(8)
+            for (level, columns) in supportedLevels.flatMap({ level in [5, 16, 333].map { (level, $0) } }) {
+                let (count, stride, pool) = (21, columns + 3, Pool(level, threads: 3))
+                let x = (0..<count * stride).map { _ in random.float(-4...4) }
+                let weight = (0..<columns).map { _ in random.float(0...2) }
+                let sum = (0..<count * stride).map { _ in random.float(-4...4) }
+                let normed = normalised(
+                    pool, x, stride: stride, rows: nil, count: count, columns: columns, weight: weight,
+                    dtype: SWIFTLET_FLOAT32, outStride: columns
+                ).values
+                var (inPlace, added, copied) = (x, sum, sum)
+                inPlace.withUnsafeMutableBufferPointer {
+                    swiftlet_rms_norm(
+                        pool.cpu, $0.baseAddress, stride, nil, Int32(count), Int32(columns), weight, 1e-6,
+                        SWIFTLET_FLOAT32, $0.baseAddress, stride)
+                }
+                swiftlet_add_normed(
+                    pool.cpu, x, stride, Int32(count), Int32(columns), weight, 1e-6, &added, stride)
+                swiftlet_rms_norm(
+                    pool.cpu, x, stride, nil, Int32(count), Int32(columns), nil, 1e-6, SWIFTLET_FLOAT32, &copied,
+                    stride)
+                for row in 0..<count {
+                    let (first, end) = (row * stride, row * stride + columns)
+                    let wanted = Array(normed[row * columns..<(row + 1) * columns])
+                    #expect(Array(inPlace[first..<end]) == wanted, "\(name(of: level)), \(columns)")
+                    #expect(Array(added[first..<end]) == zip(sum[first..<end], wanted).map { $0 + $1 })
+                    #expect(Array(copied[first..<end]) == Array(x[first..<end]))
+                    #expect(inPlace[end..<first + stride] == x[end..<first + stride])
+                    #expect(added[end..<first + stride] == sum[end..<first + stride])
+                }
+                let rounded = normalised(
+                    pool, x, stride: stride, rows: nil, count: count, columns: columns, weight: nil,
+                    dtype: SWIFTLET_BFLOAT16, outStride: columns
+                ).values
+                #expect(
+                    rounded
+                        == Elements(
+                            (0..<count * columns).map { x[$0 / columns * stride + $0 % columns] }, SWIFTLET_BFLOAT16
+                        ).values)
             }
         }
 

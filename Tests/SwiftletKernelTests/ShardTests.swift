@@ -54,7 +54,7 @@ extension Kernels {
                 var table = matrix.matrix
                 let ids: [Int32] = [99, 100, 169, 170, 0, 130]
                 var x = [Float](repeating: 7, count: ids.count * columns)
-                swiftlet_embed(pool.cpu, &table, 100, ids, Int32(ids.count), &x, columns)
+                swiftlet_embed(pool.cpu, &table, 100, ids, Int32(ids.count), 1, &x, columns)
                 for (token, id) in ids.enumerated() {
                     let row = Int(id) - 100
                     let wanted =
@@ -164,8 +164,8 @@ private struct RankRun {
                         pool.cpu, &layer, &batch, qkv, columns, Int32(heads.count), shape.normed ? norms[0] : nil,
                         shape.normed ? norms[1] : nil, 1e-6, rope, Int32(shape.rotaryDim), &q, width)
                     swiftlet_attention(
-                        pool.cpu, &layer, &batch, q, width, Int32(heads.count), shape.scale, Int32(shape.window),
-                        &out, width)
+                        pool.cpu, &layer, &batch, q, width, Int32(heads.count), shape.scale, shape.cap,
+                        Int32(shape.window), &out, width)
                 }
             }
         }

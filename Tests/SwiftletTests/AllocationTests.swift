@@ -25,11 +25,17 @@ struct AllocationTests {
         #expect(array.count >= 1000)
     }
 
-    @Test("A warm decode step allocates nothing")
-    func warmDecodeStep() throws {
-        let harness = try EngineHarness(nil, EngineConfig(kvCache: .blocks(64), threads: 2))
-        let prompt = harness.loaded.tokenizer!.encode("Once upon a time there was")
-        let streams = Self.params.map { harness.submit(prompt, $0).stream }
+    @Test("A warm decode step allocates nothing, with an MLP and with experts", arguments: [false, true])
+    func warmDecodeStep(hasExperts: Bool) throws {
+        let folder = DummyModel.folder(DummyModel.qwen3MoE)
+        let config = EngineConfig(kvCache: .blocks(64), threads: 2, loadFormat: hasExperts ? .dummy : .automatic)
+        let harness = try EngineHarness(hasExperts ? folder.path : nil, config)
+        let prompt = harness.loaded.tokenizer?.encode("Once upon a time there was") ?? [5, 9, 100, 3, 200, 17]
+        let streams = Self.params.map { params in
+            var params = params
+            if hasExperts { params.stop = [] }  // there is no tokenizer
+            return harness.submit(prompt, params).stream
+        }
         for _ in 0..<20 { try harness.engine.step() }
 
         var (inCompute, inDelivery) = (0, 0)

@@ -24,6 +24,20 @@ struct BatchInvarianceTests {
         #expect(counters.preemptions > 50 && counters.prefixCacheHits > 2000)
     }
 
+    @Test(
+        "With windows, soft caps and a rope for each type of layer",
+        arguments: [DummyModel.gemma2, DummyModel.gemma3], [EngineConfig.DataType.float32, .bfloat16])
+    func windowsAndSoftCaps(model: String, dtype: EngineConfig.DataType) async throws {
+        let counters = try await Self.compare(model, dtype, level: nil, rounds: 8)
+        #expect(counters.preemptions > 10 && counters.prefixCacheHits > 300)
+    }
+
+    @Test("With norms over all heads and layers without rope", arguments: [DummyModel.olmo2, DummyModel.smollm3])
+    func wideNormsAndLayersWithoutRope(model: String) async throws {
+        let counters = try await Self.compare(model, .bfloat16, level: nil, rounds: 8)
+        #expect(counters.preemptions > 10 && counters.prefixCacheHits > 300)
+    }
+
     @Test("With quantised weights", arguments: [EngineConfig.DataType.float32, .bfloat16])
     func quantizedWeights(dtype: EngineConfig.DataType) async throws {
         let counters = try await Self.compare(DummyModel.qwen3, dtype, .int8, level: nil, rounds: 12)
@@ -45,6 +59,15 @@ struct BatchInvarianceTests {
             #expect(counters.preemptions > 5 && counters.prefixCacheHits > 200)
         }
         _ = try await Self.compare(model, dtype, .int8, level: nil, rounds: 2, ranks: 2)
+        _ = try await Self.compare(DummyModel.qwen3MoE, dtype, level: nil, rounds: 2, ranks: 2)
+    }
+
+    @Test(
+        "With a mixture of experts", arguments: [EngineConfig.DataType.float32, .bfloat16],
+        [nil, EngineConfig.Quantization.int8, .int4])
+    func experts(dtype: EngineConfig.DataType, quantization: EngineConfig.Quantization?) async throws {
+        let counters = try await Self.compare(DummyModel.qwen3MoE, dtype, quantization, level: nil, rounds: 8)
+        #expect(counters.preemptions > 10 && counters.prefixCacheHits > 300)
     }
 
     @Test("On every level", arguments: CPUBackend.supportedLevels.map { String(cString: swiftlet_level_name($0)) })
@@ -53,6 +76,9 @@ struct BatchInvarianceTests {
             _ = try await Self.compare(DummyModel.qwen3, dtype, level: level, rounds: 5)
             _ = try await Self.compare(DummyModel.qwen3, dtype, .int8, level: level, rounds: 2)
             _ = try await Self.compare(DummyModel.qwen3, dtype, kvCacheType: .int8, level: level, rounds: 2)
+            _ = try await Self.compare(DummyModel.qwen3MoE, dtype, level: level, rounds: 2)
+            _ = try await Self.compare(DummyModel.gemma2, dtype, level: level, rounds: 2)
+            _ = try await Self.compare(DummyModel.gemma2, dtype, kvCacheType: .int8, level: level, rounds: 1)
         }
     }
 

@@ -152,16 +152,34 @@ import Testing
             let message = openMessage(directory)
             #expect(
                 message == "\(directory) has neither model.safetensors nor model.safetensors.index.json; found "
-                    + "model-q4.gguf, pytorch_model.bin. Supported is Hugging Face's layout: config.json, "
+                    + "model-q4.gguf (GGUF), pytorch_model.bin (pickle). Supported is Hugging Face's layout: config.json, "
                     + "tokenizer.json and model.safetensors, or shards with model.safetensors.index.json")
         }
         try withModel(["model.gguf": [1]], config: false) { directory in
             let message = openMessage(directory)
-            #expect(message?.hasPrefix("\(directory) has no config.json; found model.gguf. Supported is") == true)
+            #expect(
+                message?.hasPrefix("\(directory) has no config.json; found model.gguf (GGUF). Supported is") == true)
             let file = LoaderFixtures.message { _ = try ModelFiles(directory: directory + "/model.gguf") }
             #expect(
-                file == "\(directory)/model.gguf is not a directory; a model is a directory with config.json, "
-                    + "tokenizer.json and safetensors weights, and GGUF files are not supported")
+                file
+                    == "\(directory)/model.gguf is not a directory; found model.gguf (GGUF). A model is a directory in "
+                    + "Hugging Face's layout: config.json, tokenizer.json and model.safetensors, or shards with "
+                    + "model.safetensors.index.json")
+        }
+        for (name, found) in [
+            ("model.ONNX", "model.ONNX (ONNX)"), ("consolidated.00.pth", "consolidated.00.pth (pickle)"),
+            ("tf_model.h5", "tf_model.h5 (HDF5)"), ("flax_model.msgpack", "flax_model.msgpack (Flax)"),
+            ("adapter_config.json", "adapter_config.json (a LoRA adapter, which is part of a model)"),
+            ("model_index.json", "model_index.json (a diffusion pipeline)"),
+            ("params.json", "params.json (a checkpoint in its maker's own layout)"),
+            ("weights.safetensors", "weights.safetensors (safetensors)"),
+        ] {
+            try withModel([name: [1]], config: false) { directory in
+                #expect(
+                    openMessage(directory)?.hasPrefix("\(directory) has no config.json; found \(found). Supp") == true)
+                let file = LoaderFixtures.message { _ = try ModelFiles(directory: "\(directory)/\(name)") }
+                #expect(file?.contains("is not a directory; found \(found). A model is a directory in") == true)
+            }
         }
         try withModel([:], config: false) { directory in
             #expect(openMessage(directory) == "\(directory) has no config.json")
@@ -237,11 +255,11 @@ import Testing
             let none = ControlGroups(membership: root + "/nothing", root: root)
             #expect(none.availableMemory() == nil && none.processorQuota() == nil)
             #if os(Linux)
-                #expect(Platform.availableMemory(memoryInformation: root + "/meminfo", cgroups: none) == 8_192_000)
-                #expect(Platform.availableMemory(memoryInformation: root + "/meminfo", cgroups: unified) == 600_000)
-                #expect(Platform.availableMemory(memoryInformation: root + "/none", cgroups: none) == nil)
-                #expect(Platform.coreCount(status: root + "/status", system: root, cgroups: none) == 36)
-                #expect(Platform.coreCount(status: root + "/status", system: root, cgroups: unified) == 2)
+            #expect(Platform.availableMemory(memoryInformation: root + "/meminfo", cgroups: none) == 8_192_000)
+            #expect(Platform.availableMemory(memoryInformation: root + "/meminfo", cgroups: unified) == 600_000)
+            #expect(Platform.availableMemory(memoryInformation: root + "/none", cgroups: none) == nil)
+            #expect(Platform.coreCount(status: root + "/status", system: root, cgroups: none) == 36)
+            #expect(Platform.coreCount(status: root + "/status", system: root, cgroups: unified) == 2)
             #endif
         }
     }

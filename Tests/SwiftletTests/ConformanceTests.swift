@@ -13,7 +13,8 @@ import Testing
 struct ConformanceTests {
     static let names = [
         "tiny-qwen3-7to1-d24", "tiny-qwen2-f16", "tiny-llama-yarn", "tiny-llama-linear-biases", "tiny-mistral-window",
-        "tiny-qwen3-window-types",
+        "tiny-qwen3-window-types", "tiny-gemma2", "tiny-gemma3-vision", "tiny-phi3-longrope", "tiny-smollm3",
+        "tiny-olmo2", "tiny-olmo3", "tiny-qwen3-moe-mixed", "tiny-qwen3-moe-fused",
     ]
 
     @Test("float32 logits within 1e-4, at every level, in one chunk and in many", arguments: names)

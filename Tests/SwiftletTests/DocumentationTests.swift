@@ -65,6 +65,15 @@ struct DocumentationTests {
         #expect(article.links.count { $0.symbol != nil && $0.target.contains("#L") } >= 40)
     }
 
+    @Test("README's tables of models are the code's own: Tools/docs/update-supported-models")
+    func supportedModels() throws {
+        let parts = try Self.text("README.md").split(separator: "<!-- supported -->\n")
+        try #require(parts.count == 2)
+        let table = try #require(parts[1].split(separator: "<!-- end -->").first)
+        #expect(String(table) == SupportedModels.markdown)
+        #expect(table.contains("| Qwen3 | `Qwen3ForCausalLM` |") && table.contains("`yarn`"))
+    }
+
     @Test("A wrong line, a missing symbol and a word in a comment are noticed")
     func declarationsAreFound() {
         let swift = Declarations(

@@ -7,7 +7,11 @@ import Testing
 
 @Suite("Golden models", .serialized, .enabled(if: Shared.isHere, Comment(rawValue: Shared.missing)))
 struct GoldenModelTests {
-    static let families = ["qwen3-tied", "qwen2", "llama3", "mistral-sliding"]
+    static let dense = ["qwen3-tied", "qwen2", "llama3", "mistral-sliding", "gemma3"]
+    static let families = dense + ["qwen3-moe"]
+    /// Prompts of qwen3-moe that bfloat16's rounding sends to other experts, at margins of 0.02 in the router's logits:
+    /// transformers' own bfloat16 is 0.29 and 0.05 away from its float32.
+    static let turned = ["qwen3-moe": [2, 6]]
     static let trained = ["stories260K", "babyllama-105"]
 
     @Test("float32 logits within 1e-4", arguments: families)
@@ -25,7 +29,8 @@ struct GoldenModelTests {
         for level in CPUBackend.supportedLevels {
             let harness = try ModelHarness(
                 Shared.model(family), dtype: SWIFTLET_BFLOAT16, level: String(cString: swiftlet_level_name(level)))
-            for testCase in try Self.cases(family) {
+            for (index, testCase) in try Self.cases(family).enumerated() {
+                if Self.turned[family]?.contains(index) == true { continue }
                 let distance = relativeDistance(
                     harness.lastLogits(testCase["prompt_ids"]!.ids), testCase["last_logits"]!.floats)
                 #expect(distance < 3e-2)
@@ -49,8 +54,8 @@ struct GoldenModelTests {
     }
 
     @Test(
-        "greedy ids until a margin is within the tolerance", arguments: families,
-        [EngineConfig.DataType.float32, .bfloat16])
+        "greedy ids until a margin is within the tolerance",
+        arguments: families.map { ($0, EngineConfig.DataType.float32) } + dense.map { ($0, .bfloat16) })
     func greedy(family: String, dtype: EngineConfig.DataType) async throws {
         let llm = try await Self.engine(family, dtype)
         let cases = try Self.cases(family)

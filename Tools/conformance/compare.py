@@ -18,7 +18,8 @@ import tempfile
 
 # dtype: logits, prompt log-probabilities, and the greedy margin as a share of the largest logit. The issue's limits;
 # it names none for bfloat16's log-probabilities: 3e-2 of logits with a deviation of 3 makes differences of 0.1 usual.
-# Where transformers' own bfloat16 is further than 3e-2 from its float32, that is bfloat16's limit for the logits.
+# Where transformers' own bfloat16 is further from its float32 than that, its distance is bfloat16's limit (twice the
+# distance of log-probabilities: one token of hundreds that goes to another expert makes the largest difference).
 LIMITS = {"float32": (1e-4, 1e-3, 1e-4), "bfloat16": (3e-2, 0.5, 3e-2)}
 
 
@@ -45,7 +46,8 @@ def run(binary, folder, dtype, vocabulary, cases, options):
         command = [binary, "generate", "--model", str(folder), "--dtype", dtype, "--quiet", "--input", str(source),
                    "--output", str(target), "--max-logprobs", str(max(20, min(vocabulary, MOST_CANDIDATES))),
                    "--kv-cache-memory-bytes", "256M", "--log-level", "error", *options]
-        if json.loads((folder / "config.json").read_text()).get("max_position_embeddings", LONGEST + 1) > LONGEST:
+        config = json.loads((folder / "config.json").read_text())
+        if config.get("text_config", config).get("max_position_embeddings", LONGEST + 1) > LONGEST:
             command += ["--max-model-len", str(LONGEST)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0 or not target.exists():
@@ -123,8 +125,10 @@ def main():
                 failures += 1
                 print(f"{path.parent.name:30} {dtype:9} FAILED {error!r}")
                 continue
-            own = golden["bfloat16_distance"] if dtype == "bfloat16" else 0
-            failed = worst["logits"] > max(limits[0], own) or max(worst["prompt"], worst["top"]) > limits[1] or wrong
+            own = [golden.get(key, 0) if dtype == "bfloat16" else 0
+                   for key in ("bfloat16_distance", "bfloat16_logprobs")]
+            failed = (worst["logits"] > max(limits[0], own[0])
+                      or max(worst["prompt"], worst["top"]) > max(limits[1], 2 * own[1]) or wrong)
             failures += bool(failed)
             print(f"{path.parent.name:30} {dtype:9} {worst['logits']:9.2e} {worst['prompt']:9.2e} {worst['top']:9.2e}"
                   f"  {compared}/{total}{' ' + wrong[0] if wrong else ''}{'  FAILED' if failed else ''}", flush=True)

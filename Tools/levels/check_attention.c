@@ -10,7 +10,7 @@ typedef struct {
     int32_t head_dim, kv_heads, group, window, rotary_dim, width, columns;
     int32_t lengths[SEQUENCES];
     int32_t tables[SEQUENCES][TABLE];
-    float scale;
+    float scale, cap;
     float *qkv[SEQUENCES];  // [length, columns]
     float *rope;            // [LONGEST, rotary_dim]
     float *norm;            // [head_dim] or NULL
@@ -26,6 +26,7 @@ static attention_case make_case(uint64_t seed) {
                         .kv_heads = random_int(&seed, 1, 2), .group = groups[random_int(&seed, 0, 4)],
                         .window = windows[random_int(&seed, 0, 3)]};
     c.rotary_dim = random_bits(&seed) % 2 ? c.head_dim : c.head_dim / 2;
+    c.cap = random_bits(&seed) % 3 ? 0 : 4;
     c.width = c.kv_heads * c.group * c.head_dim;
     c.columns = c.width + 2 * c.kv_heads * c.head_dim;
     c.scale = (random_bits(&seed) % 2 ? 1.0f : 6.0f) / sqrtf((float)c.head_dim);
@@ -81,8 +82,8 @@ static void run_step(swiftlet_cpu *cpu, attention_case *c, int32_t *done, const 
     swiftlet_paged_batch batch = {offsets[sequences], sequences, offsets, contexts, tables, TABLE};
     swiftlet_rope_and_store(cpu, &c->cache, &batch, (float *)qkv, (size_t)c->columns, c->kv_heads * c->group, c->norm,
                             c->norm, 1e-6f, c->rope, c->rotary_dim, q, (size_t)c->width);
-    swiftlet_attention(cpu, &c->cache, &batch, q, (size_t)c->width, c->kv_heads * c->group, c->scale, c->window, out,
-                       (size_t)c->width);
+    swiftlet_attention(cpu, &c->cache, &batch, q, (size_t)c->width, c->kv_heads * c->group, c->scale, c->cap, c->window,
+                       out, (size_t)c->width);
     for (int32_t i = 0; i < sequences; i++) {
         int32_t s = which[i];
         memcpy(c->q[s] + (size_t)done[s] * row, q + (size_t)offsets[i] * row, (size_t)counts[s] * row);
@@ -163,6 +164,7 @@ static double attention_error(const attention_case *c, int32_t s, int32_t positi
         for (int32_t d = 0; d < c->head_dim; d++)
             score[p] += (double)element(c->q[s], c->dtype, at + (size_t)d) * cached(c, false, s, kv, p, d);
         score[p] *= (double)c->scale;
+        if (c->cap > 0) score[p] = (double)c->cap * tanh(score[p] / (double)c->cap);
         if (score[p] > high) high = score[p];
     }
     for (int32_t p = first; p <= position; p++) total += score[p] = exp(score[p] - high);

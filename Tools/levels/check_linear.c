@@ -74,7 +74,7 @@ static void pack_floats(const check_level *level, problem *p) {
 
 static problem make_problem(const check_level *level, uint64_t seed, swiftlet_dtype dtype, swiftlet_weights format,
                             int32_t rows, int32_t columns, int32_t tokens, swiftlet_epilogue epilogue) {
-    bool gated = epilogue == SWIFTLET_GATED_SILU;
+    bool gated = epilogue == SWIFTLET_GATED_SILU || epilogue == SWIFTLET_GATED_GELU;
     problem p = {.rows = gated ? (rows + 1) / 2 * 2 : rows, .columns = columns, .tokens = tokens, .dtype = dtype,
                  .epilogue = epilogue, .x_stride = (size_t)columns + seed % 3};
     p.out_type = epilogue == SWIFTLET_STORE_FLOAT || epilogue == SWIFTLET_ADD_FLOAT ? SWIFTLET_FLOAT32 : dtype;
@@ -122,6 +122,11 @@ static uint8_t *run_linear(swiftlet_cpu *cpu, const problem *p, int32_t group) {
     return out;
 }
 
+static double activated(swiftlet_epilogue epilogue, double x) {
+    if (epilogue == SWIFTLET_GATED_SILU) return x / (1 + exp(-x));
+    return x / (1 + exp(-2 * sqrt(2 / 3.14159265358979) * (x + 0.044715 * x * x * x)));
+}
+
 /// W x + bias of one row; adds the terms' magnitudes to *magnitude.
 static double exact_row(const problem *p, int32_t token, int32_t row, double *magnitude) {
     double value = p->bias ? p->bias[row] : 0;
@@ -142,9 +147,9 @@ static void compare_linear(const check_level *level, const problem *p, const uin
             double magnitude, up_magnitude, wanted = exact_row(p, t, o, &magnitude), bound = magnitude * 1e-6 + 1e-6;
             if (p->epilogue == SWIFTLET_ADD_FLOAT) wanted += (double)p->initial[(size_t)t * p->out_stride + (size_t)o];
             if (p->matrix.gated) {
-                double up = exact_row(p, t, outputs + o, &up_magnitude), silu = wanted / (1 + exp(-wanted));
-                wanted = silu * up;
-                bound = bound * 1.1 * (fabs(up) + 1) + fabs(silu) * up_magnitude * 1e-6;
+                double up = exact_row(p, t, outputs + o, &up_magnitude), active = activated(p->epilogue, wanted);
+                wanted = active * up;
+                bound = bound * 1.2 * (fabs(up) + 1) + fabs(active) * up_magnitude * 1e-6;
             }
             if (p->out_type == SWIFTLET_BFLOAT16) bound += fabs(wanted) * 0x1p-8;
             double got = (double)element(out, p->out_type, (size_t)t * p->out_stride + (size_t)o);
@@ -175,7 +180,7 @@ static void check_format(const check_level *level, swiftlet_dtype dtype, swiftle
         uint64_t state = seed + 1;
         int32_t columns = random_int(&state, 1, seed % 4 ? 40 : 300), rows = random_int(&state, 1, 200);
         problem p = make_problem(level, seed, dtype, format, rows, columns, random_int(&state, 1, seed % 3 ? 9 : 40),
-                                 (swiftlet_epilogue)(seed % 4));
+                                 (swiftlet_epilogue)(seed % 5));
         check_problem(level, &p);
     }
     problem longer = make_problem(level, 7, dtype, format, 70, 2309, 9, SWIFTLET_STORE_FLOAT);

@@ -220,32 +220,74 @@ void swiftlet_convert_to_float(const void *source, swiftlet_source type, size_t 
 
 // --- Operations of the forward pass --------------------------------------------------------------------
 
-/// x[t] = W[ids[t] - first_id] for packed W [vocabulary, hidden]; zeros for an id that W has no row for, which is
-/// another rank's.
+/// x[t] = scale * W[ids[t] - first_id] for packed W [vocabulary, hidden]; zeros for an id that W has no row for, which
+/// is another rank's.
 void swiftlet_embed(swiftlet_cpu *cpu, const swiftlet_matrix *table, int32_t first_id, const int32_t *ids,
-                    int32_t tokens, float *x, size_t x_stride);
+                    int32_t tokens, float scale, float *x, size_t x_stride);
 
 /// x = sum of parts, or x += it, for [rows, columns] of float32: in the order of the parts, then the one addition to x.
 /// `parts` [count] all have the stride.
 void swiftlet_sum(swiftlet_cpu *cpu, const float *const *parts, int32_t count, size_t stride, int32_t rows,
                   int32_t columns, bool adds, float *x, size_t x_stride);
 
-/// out[i] = x[rows ? rows[i] : i] / rms * weight, for i in 0..<count; out has the compute dtype.
+/// out[i] = x[rows ? rows[i] : i] / rms * weight, for i in 0..<count; out has the dtype given, and may be x itself when
+/// that is float32. Without a weight (NULL) there is no norm: x is only rounded to the dtype.
 void swiftlet_rms_norm(swiftlet_cpu *cpu, const float *x, size_t x_stride, const int32_t *rows, int32_t count,
                        int32_t columns, const float *weight, float epsilon, swiftlet_dtype dtype, void *out,
                        size_t out_stride);
+
+/// out[i] += x[i] / rms * weight, all float32.
+void swiftlet_add_normed(swiftlet_cpu *cpu, const float *x, size_t x_stride, int32_t count, int32_t columns,
+                         const float *weight, float epsilon, float *out, size_t out_stride);
 
 typedef enum {
     SWIFTLET_STORE = 0,        ///< out (compute dtype) [tokens, rows] = W x + bias
     SWIFTLET_STORE_FLOAT = 1,  ///< out (float32)       [tokens, rows] = W x + bias
     SWIFTLET_ADD_FLOAT = 2,    ///< out (float32)       [tokens, rows] += W x + bias
     SWIFTLET_GATED_SILU = 3,   ///< out (compute dtype) [tokens, rows / 2] = silu(gate + bias) * (up + bias)
+    SWIFTLET_GATED_GELU = 4,   ///< the same with gelu in its tanh form
 } swiftlet_epilogue;
 
 /// x [tokens, columns] has the matrix's dtype. bias is NULL or [rows] in checkpoint order (gate, then up, when
 /// gated). Each output is one chain over the columns in one order, whatever `tokens` is.
 void swiftlet_linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
                      int32_t tokens, const float *bias, swiftlet_epilogue epilogue, void *out, size_t out_stride);
+
+/// Stores float32 like SWIFTLET_STORE_FLOAT, each output y as cap * tanh(y / cap); cap > 0.
+void swiftlet_linear_capped(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                            int32_t tokens, const float *bias, float cap, float *out, size_t out_stride);
+
+// --- Mixture of experts ------------------------------------------------------------------------------------
+
+enum {
+    SWIFTLET_MAX_EXPERTS = 1024,
+    SWIFTLET_MAX_EXPERTS_PER_TOKEN = 64,
+    /// Rows of all experts that are worked on at once, a token having one at each of its experts: what bounds the
+    /// workspace.
+    SWIFTLET_EXPERT_ROWS = 16384,
+};
+
+/// The experts of a layer, all of one shape, dtype and format.
+typedef struct {
+    const swiftlet_matrix *gate_up;  // [count]: gated [2 * intermediate, hidden]
+    const swiftlet_matrix *down;     // [count]: [hidden, intermediate]
+    int32_t count;                   // 1...SWIFTLET_MAX_EXPERTS
+    int32_t per_token;               // 1...count, at most SWIFTLET_MAX_EXPERTS_PER_TOKEN
+    bool renormalizes;               // a token's weights add up to one
+    swiftlet_epilogue activation;    // of gate and up: SWIFTLET_GATED_SILU or SWIFTLET_GATED_GELU
+} swiftlet_experts;
+
+/// Bytes that the operation below wants to work in for up to `tokens` tokens (`words` are not looked at). They are
+/// bounded: more tokens than there is room for go through the experts in several turns.
+size_t swiftlet_experts_workspace_bytes(const swiftlet_experts *experts, int32_t tokens);
+
+/// out (float32) [tokens, hidden] = or += the sum over the per_token experts with a token's largest logits
+/// [tokens, count] of softmax(logits) * down(activation(gate, up)), from the lowest expert number to the highest. The
+/// softmax is that of all experts; among equal logits the lower number counts first. x [tokens, hidden] has the
+/// matrices' dtype. An expert runs once, on the rows that are routed to it. workspace starts on 64 bytes.
+void swiftlet_mixture_of_experts(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *x, size_t x_stride,
+                                 int32_t tokens, const float *logits, size_t logits_stride, bool adds, float *out,
+                                 size_t out_stride, void *workspace);
 
 // --- The paged KV cache ----------------------------------------------------------------------------------
 
@@ -281,18 +323,19 @@ typedef struct {
 /// Splits qkv [tokens, (query_heads + 2 kv_heads) * head_dim] (float32), applies per-head RMS norm (when the
 /// weights [head_dim] are given) and rotary embedding (half-rotation, NeoX style: dims i and i + rotary_dim / 2)
 /// to queries and keys, writes queries to `q_out` (compute dtype) [tokens, query_heads * head_dim] and keys and
-/// values into the cache. rope is [positions][rotary_dim]: rotary_dim / 2 cosines, then as many sines.
+/// values into the cache. rope is [positions][rotary_dim]: rotary_dim / 2 cosines, then as many sines. Dims from
+/// rotary_dim on stay as they are; with rotary_dim 0 all do, and rope is not looked at.
 void swiftlet_rope_and_store(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, const swiftlet_paged_batch *batch,
                              const float *qkv, size_t qkv_stride, int32_t query_heads, const float *q_norm,
                              const float *k_norm, float epsilon, const float *rope, int32_t rotary_dim,
                              void *q_out, size_t q_stride);
 
 /// out[t] = softmax(scale * q K^T) V over positions max(0, p - window + 1)...p of the row's own sequence, always
-/// read from the cache (this step's tokens included). window 0 means no window. out and q have the compute
-/// dtype, [tokens, query_heads * head_dim].
+/// read from the cache (this step's tokens included). window 0 means no window. With a cap > 0 each score s (scaled)
+/// becomes cap * tanh(s / cap) before the softmax. out and q have the compute dtype, [tokens, query_heads * head_dim].
 void swiftlet_attention(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, const swiftlet_paged_batch *batch,
-                        const void *q, size_t q_stride, int32_t query_heads, float scale, int32_t window,
-                        void *out, size_t out_stride);
+                        const void *q, size_t q_stride, int32_t query_heads, float scale, float cap,
+                        int32_t window, void *out, size_t out_stride);
 
 // --- Logits ------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,12 @@ package enum LinearEpilogue {
     case store
     /// Onto a float32 buffer: the residual stream.
     case add
+    /// Into a float32 buffer, as cap * tanh(y / cap).
+    case storeCapped(Float)
     /// silu(gate) * up of a gated matrix, half as wide.
     case gatedSiLU
+    /// The same with gelu in its tanh form.
+    case gatedGELU
 }
 
 /// What a buffer's elements are: the compute type (what matrix products read) or float32.
@@ -41,6 +45,8 @@ package protocol Backend: AnyObject, SendableMetatype {
     associatedtype Matrix
     /// float32 values: norm weights, biases, rotary tables.
     associatedtype Vector
+    /// The experts of a layer.
+    associatedtype Experts
     /// Activations [rows, columns].
     associatedtype Buffer
     /// The paged KV cache of one layer.
@@ -57,9 +63,19 @@ package protocol Backend: AnyObject, SendableMetatype {
     /// Called after the last `load`: all matrices are filled when it returns.
     func finishLoading() throws(LLMError)
     func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float)
+    /// Matrices of one shape, to be filled one by one.
+    func makeMatrices(
+        count: Int, rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> [Matrix]
+    /// Experts of gated matrices [2 intermediate, hidden] and matrices [hidden, intermediate], one of each a piece.
+    func makeExperts(
+        gateUp: [Matrix], down: [Matrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) throws(LLMError) -> Experts
+    /// What `mixtureOfExperts` works in, for all layers alike; empty without experts.
+    func makeWorkspace(of experts: Experts?, maxTokens: Int) throws(LLMError) -> Buffer
     func makeVector(_ values: [Float]) throws(LLMError) -> Vector
-    /// One vector of parts of several tensors, one after the other.
-    func makeVector(from slices: [Checkpoint.Slice]) throws(LLMError) -> Vector
+    /// One vector of parts of several tensors, one after the other, with `offset` added to each value.
+    func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> Vector
     func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer
     /// - Parameters:
     ///   - queryGroup: Query heads that use a key/value head.
@@ -91,20 +107,30 @@ package protocol Backend: AnyObject, SendableMetatype {
     func gather(_ own: Buffer, rows: Int, into all: Buffer) throws(LLMError)
 
     // Forward. `rows` counts the rows in use.
-    /// Rows of ids below `firstID` or beyond the table are zero: another rank has them.
-    func embed(_ batch: Batch, _ table: Matrix, firstID: Int, into x: Buffer)
-    func rmsNorm(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, into out: Buffer)
+    /// With a scale, which is rounded to the compute type first. Rows of ids below `firstID` or beyond the table are
+    /// zero: another rank has them.
+    func embed(_ batch: Batch, _ table: Matrix, firstID: Int, scale: Float?, into x: Buffer)
+    /// Without a weight there is no norm: x is only rounded to the type of `out`.
+    func rmsNorm(_ x: Buffer, rows: Int, weight: Vector?, epsilon: Float, into out: Buffer)
+    /// Some columns of a float32 buffer, in place.
+    func rmsNorm(_ x: Buffer, rows: Int, columns: Range<Int>, weight: Vector, epsilon: Float)
+    /// The normed rows of a float32 buffer onto another one: the residual stream.
+    func addNormed(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, to out: Buffer)
     /// The same for the rows that `indices` lists.
     func rmsNorm(
         _ x: Buffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: Vector, epsilon: Float,
         into out: Buffer)
     func linear(
         _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer)
+    /// Stores what each row's experts give, by the softmax of its router logits, in `out` (float32), or adds it.
+    func mixtureOfExperts(
+        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, adds: Bool, into out: Buffer)
+    /// Without a rope nothing is turned.
     func ropeAndStore(
         _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
-        rope: Vector, rotaryDim: Int, into queries: Buffer, cache: Cache)
+        rope: Vector?, rotaryDim: Int, into queries: Buffer, cache: Cache)
     func attention(
-        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, window: Int?,
+        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, softCap: Float?, window: Int?,
         into out: Buffer)
 
     // Logits [rows, vocabulary], float32, in host memory.
@@ -121,6 +147,17 @@ package protocol Backend: AnyObject, SendableMetatype {
 extension Backend {
     package func finishLoading() {}
     package func provide(_ caches: [Cache], blockCount: Int) {}
+
+    package func makeMatrices(
+        count: Int, rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> [Matrix] {
+        var matrices: [Matrix] = []
+        for _ in 0..<count {
+            matrices.append(
+                try makeMatrix(rows: rows, columns: columns, isGated: isGated, quantization: quantization))
+        }
+        return matrices
+    }
 
     // One rank.
     package var rankCount: Int { 1 }

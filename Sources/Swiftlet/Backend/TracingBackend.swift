@@ -7,6 +7,7 @@ package final class TracingBackend<Base: Backend>: Backend {
     package typealias Matrix = Base.Matrix
     package typealias Vector = Base.Vector
     package typealias Buffer = Base.Buffer
+    package typealias Experts = Base.Experts
     package typealias Cache = Base.Cache
 
     private let base: Base
@@ -37,10 +38,26 @@ package final class TracingBackend<Base: Backend>: Backend {
         base.fillRandom(matrix, seed: seed, scale: scale)
     }
 
+    package func makeMatrices(
+        count: Int, rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
+    ) throws(LLMError) -> [Matrix] {
+        try base.makeMatrices(count: count, rows: rows, columns: columns, isGated: isGated, quantization: quantization)
+    }
+
+    package func makeExperts(
+        gateUp: [Matrix], down: [Matrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) throws(LLMError) -> Experts {
+        try base.makeExperts(gateUp: gateUp, down: down, shape, activation: activation)
+    }
+
+    package func makeWorkspace(of experts: Experts?, maxTokens: Int) throws(LLMError) -> Buffer {
+        try base.makeWorkspace(of: experts, maxTokens: maxTokens)
+    }
+
     package func makeVector(_ values: [Float]) throws(LLMError) -> Vector { try base.makeVector(values) }
 
-    package func makeVector(from slices: [Checkpoint.Slice]) throws(LLMError) -> Vector {
-        try base.makeVector(from: slices)
+    package func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> Vector {
+        try base.makeVector(from: slices, adding: offset)
     }
 
     package func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer {
@@ -85,14 +102,24 @@ package final class TracingBackend<Base: Backend>: Backend {
 
     // MARK: - Forward
 
-    package func embed(_ batch: Batch, _ table: Matrix, firstID: Int, into x: Buffer) {
-        base.embed(batch, table, firstID: firstID, into: x)
+    package func embed(_ batch: Batch, _ table: Matrix, firstID: Int, scale: Float?, into x: Buffer) {
+        base.embed(batch, table, firstID: firstID, scale: scale, into: x)
         recorder.record(.embed, rows: batch.tokenCount)
     }
 
-    package func rmsNorm(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, into out: Buffer) {
+    package func rmsNorm(_ x: Buffer, rows: Int, weight: Vector?, epsilon: Float, into out: Buffer) {
         base.rmsNorm(x, rows: rows, weight: weight, epsilon: epsilon, into: out)
         recorder.record(.rmsNorm, rows: rows)
+    }
+
+    package func rmsNorm(_ x: Buffer, rows: Int, columns: Range<Int>, weight: Vector, epsilon: Float) {
+        base.rmsNorm(x, rows: rows, columns: columns, weight: weight, epsilon: epsilon)
+        recorder.record(.rmsNorm, rows: rows)
+    }
+
+    package func addNormed(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, to out: Buffer) {
+        base.addNormed(x, rows: rows, weight: weight, epsilon: epsilon, to: out)
+        recorder.record(.addNormed, rows: rows)
     }
 
     package func rmsNorm(
@@ -108,15 +135,23 @@ package final class TracingBackend<Base: Backend>: Backend {
     ) {
         base.linear(x, rows: rows, matrix, bias: bias, epilogue: epilogue, into: out)
         switch epilogue {
-        case .store: recorder.record(.linear, rows: rows)
+        case .store, .storeCapped: recorder.record(.linear, rows: rows)
         case .add: recorder.record(.linearAdd, rows: rows)
         case .gatedSiLU: recorder.record(.linearSiLU, rows: rows)
+        case .gatedGELU: recorder.record(.linearGELU, rows: rows)
         }
+    }
+
+    package func mixtureOfExperts(
+        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, adds: Bool, into out: Buffer
+    ) {
+        base.mixtureOfExperts(x, rows: rows, logits: logits, experts, workspace: workspace, adds: adds, into: out)
+        recorder.record(.mixtureOfExperts, rows: rows)
     }
 
     package func ropeAndStore(
         _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
-        rope: Vector, rotaryDim: Int, into queries: Buffer, cache: Cache
+        rope: Vector?, rotaryDim: Int, into queries: Buffer, cache: Cache
     ) {
         base.ropeAndStore(
             qkv, batch, queryHeads: queryHeads, queryNorm: queryNorm, keyNorm: keyNorm, epsilon: epsilon, rope: rope,
@@ -125,11 +160,12 @@ package final class TracingBackend<Base: Backend>: Backend {
     }
 
     package func attention(
-        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, window: Int?,
+        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, softCap: Float?, window: Int?,
         into out: Buffer
     ) {
         base.attention(
-            queries, batch, cache: cache, queryHeads: queryHeads, scale: scale, window: window, into: out)
+            queries, batch, cache: cache, queryHeads: queryHeads, scale: scale, softCap: softCap, window: window,
+            into: out)
         recorder.record(.attention, rows: batch.tokenCount)
     }
 

@@ -27,6 +27,26 @@ package final class Checkpoint {
 
         package var elementCount: Int { shape.reduce(1, *) }
 
+        /// One of the matrices [rows, columns] of a tensor of three dimensions.
+        package func matrix(_ index: Int) -> Tensor {
+            precondition(shape.count == 3)
+            let one = rows(index..<index + 1)
+            var part = one.description
+            part.shape.removeFirst()
+            return Tensor(name: name, file: file, description: part)
+        }
+
+        /// Some of its rows, as a tensor.
+        package func rows(_ range: Range<Int>) -> Tensor {
+            precondition(range.upperBound <= shape[0] && type.bitCount.isMultiple(of: 8))
+            let rowBytes = shape.dropFirst().reduce(1, *) * (type.bitCount / 8)
+            let begin = description.byteRange.lowerBound
+            var part = description
+            part.shape[0] = range.count
+            part.byteRange = begin + range.lowerBound * rowBytes..<begin + range.upperBound * rowBytes
+            return Tensor(name: name, file: file, description: part)
+        }
+
         /// Lends the bytes, row-major, possibly at an odd address; the pointer must not leave `body`.
         package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
             try file.withBytes(of: description, body)
@@ -116,7 +136,8 @@ package final class Checkpoint {
     package func finish(unused: ModelFamily.UnusedTensors, hasTiedHead: Bool) throws(LLMError) {
         let left = files.keys.filter { tensor in
             if taken.contains(tensor) || unused.suffixes.contains(where: { tensor.hasSuffix($0) }) { return false }
-            return !(hasTiedHead && tensor == unused.tiedHead)
+            if unused.prefixes.contains(where: { tensor.hasPrefix($0) }) { return false }
+            return !(hasTiedHead && unused.heads.contains(tensor))
         }.sorted()
         guard let first = left.first else { return }
         let others = left.count > 1 ? " and \(left.count - 1) more" : ""

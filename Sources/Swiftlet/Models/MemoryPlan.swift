@@ -42,8 +42,9 @@ package struct MemoryPlan: Sendable {
     package var parameterCount: Int {
         let (hidden, intermediate) = (config.hiddenSize, config.intermediateSize)
         let attention = hidden * (2 * config.queryWidth + 2 * config.keyValueWidth)
-        let perLayer = attention + 3 * hidden * intermediate
-        return config.layerCount * perLayer + config.vocabularySize * hidden * (config.hasTiedHead ? 1 : 2)
+        let mixtures = config.experts.map { $0.layerCount * $0.parameterCount(hiddenSize: hidden) } ?? 0
+        return config.layerCount * attention + config.denseLayerCount * 3 * hidden * intermediate + mixtures + config
+            .vocabularySize * hidden * (config.hasTiedHead ? 1 : 2)
     }
 
     package var weightBytes: Int { shards.reduce(0) { $0 + weightBytes(of: $1.config) } }
@@ -54,12 +55,16 @@ package struct MemoryPlan: Sendable {
         func layer(_ rows: Int, _ columns: Int) -> Int {
             WeightQuantization.bytes(rows: rows, columns: columns, quantization.layers, dtype)
         }
-        let perLayer =
-            layer(queries + 2 * config.keyValueWidth, hidden) + layer(hidden, queries)
-            + layer(2 * intermediate, hidden) + layer(hidden, intermediate)
+        func mlp(_ width: Int) -> Int { layer(2 * width, hidden) + layer(hidden, width) }
+        let attention = layer(queries + 2 * config.keyValueWidth, hidden) + layer(hidden, queries)
+        var layers = config.layerCount * attention + config.denseLayerCount * mlp(intermediate)
+        if let experts = config.experts {
+            let router = WeightQuantization.bytes(rows: experts.count, columns: hidden, nil, dtype)
+            layers += experts.layerCount * (router + experts.count * mlp(experts.intermediateSize))
+        }
         let head = WeightQuantization.bytes(
             rows: config.vocabularySize, columns: hidden, quantization.head, dtype)
-        return config.layerCount * perLayer + head * (config.hasTiedHead ? 1 : 2)
+        return layers + head * (config.hasTiedHead ? 1 : 2)
     }
 
     /// Activations of a step, logits, rotary tables and block tables, roughly: four bytes for all.
@@ -69,11 +74,18 @@ package struct MemoryPlan: Sendable {
         let config = shard.config
         // Rank 0 has everybody's logits. What several ranks add up takes two buffers.
         let vocabulary = shard.rank == 0 ? shard.vocabulary.whole : 0
-        let hidden = (shard.rankCount > 1 ? 4 : 2) * config.hiddenSize
+        let hidden = (shard.rankCount > 1 ? 5 : 3) * config.hiddenSize
         let widths = hidden + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
+        var experts = 0
+        if let shape = config.experts {
+            let rows = min(maxBatchedTokens * shape.perToken, SWIFTLET_EXPERT_ROWS)
+            experts = maxBatchedTokens * shape.count + rows * 2 * (config.hiddenSize + shape.intermediateSize)
+        }
+        let ropes = (config.windowRope == nil ? 1 : 2) * config.rotaryDimension
         let tables = min(engine.maxSequences, maxBatchedTokens) * blocksPerContext
         return 4
-            * (maxBatchedTokens * widths + 3 * 64 * vocabulary + maxModelLength * config.headDimension + tables)
+            * (maxBatchedTokens * widths + 3 * 64 * vocabulary + maxModelLength * ropes
+                + tables + experts)
     }
 
     /// Refuses a model that is too big before gigabytes are read.

@@ -13,22 +13,25 @@ extension ModelConfig {
     package init(
         config: [UInt8], generation: [UInt8]? = nil, tokenizer: [UInt8]? = nil
     ) throws(LLMError) {
-        let reader = try ConfigReader(parsing: config, file: "config.json")
-        let family = try ModelFamily(reader)
-        try UnsupportedKeys.check(reader, family: family)
+        let outer = try ConfigReader(parsing: config, file: "config.json")
+        let family = try ModelFamily(outer)
+        let reader = try Self.textReader(outer, family: family)
         self.family = family
 
-        hiddenSize = try reader.requiredInteger("hidden_size", in: 1...Limits.width)
-        layerCount = try reader.requiredInteger("num_hidden_layers", in: 1...Limits.layers)
-        intermediateSize = try reader.requiredInteger("intermediate_size", in: 1...Limits.width)
-        vocabularySize = try reader.requiredInteger("vocab_size", in: 1...Limits.vocabulary)
+        hiddenSize = try reader.requiredInteger("hidden_size", in: 1...Limits.width, of: family)
+        layerCount = try reader.requiredInteger("num_hidden_layers", in: 1...Limits.layers, of: family)
+        intermediateSize = try reader.requiredInteger("intermediate_size", in: 1...Limits.width, of: family)
+        vocabularySize = try reader.requiredInteger("vocab_size", in: 1...Limits.vocabulary, of: family)
+        experts = try MixtureOfExperts(reader, family: family, layerCount: layerCount)
         (queryHeadCount, keyValueHeadCount, headDimension) = try Self.heads(
             reader, family: family, hiddenSize: hiddenSize)
 
         let epsilon = try reader.number("rms_norm_eps", "a number from 0 to 1") { $0 >= 0 && $0 <= 1 }
-        rmsNormEpsilon = Float(epsilon ?? 1e-6)
-        activation = try Self.activation(reader)
-        hasTiedHead = try reader.flag("tie_word_embeddings") ?? false
+        rmsNormEpsilon = Float(epsilon ?? family.defaults["rms_norm_eps"] ?? 1e-6)
+        embeddingScale = family.scalesEmbedding ? Float(Double(hiddenSize).squareRoot()) : nil
+        activation = try Self.activation(reader, family: family)
+        let (outerTied, innerTied) = (try outer.flag("tie_word_embeddings"), try reader.flag("tie_word_embeddings"))
+        hasTiedHead = outerTied ?? innerTied ?? family.tiesHead
         hasQKNorm = family.hasQKNorm
         let attentionBias = try reader.flag("attention_bias") ?? false
         qkvBias = family.attentionBias == .queryKeyValue || (family.attentionBias == .configured && attentionBias)
@@ -37,13 +40,24 @@ extension ModelConfig {
         mlpBias = family.readsMLPBias && hasMLPBias
 
         maxPositionEmbeddings =
-            try reader.integer("max_position_embeddings", in: 1...Limits.positions) ?? family.maxPositionEmbeddings
-        slidingWindows = try Self.slidingWindows(reader, family: family, layerCount: layerCount)
-        rope = try RopeScaling(reader, trainedLength: maxPositionEmbeddings)
-        checkpointDtype = try Self.checkpointDtype(reader)
+            try reader.integer("max_position_embeddings", in: 1...Limits.positions)
+            ?? family.integer("max_position_embeddings") ?? 2048
+        layersWithoutRope = try Self.layersWithoutRope(reader, family: family, layerCount: layerCount)
+        slidingWindows = try Self.slidingWindows(
+            reader, family: family, layerCount: layerCount, layersWithoutRope: layersWithoutRope)
+        rotaryDimension = try Self.rotaryDimension(reader, family: family, headDimension: headDimension)
+        (rope, windowRope) = try RopeScaling.all(
+            reader, family: family, trainedLength: maxPositionEmbeddings, rotaryDimension: rotaryDimension)
+        attentionScalar =
+            Float(try reader.feature("query_pre_attn_scalar", of: family) ?? Double(headDimension))
+        attentionSoftCap = try reader.feature("attn_logit_softcapping", of: family).map { Float($0) }
+        logitSoftCap = try reader.feature("final_logit_softcapping", of: family).map { Float($0) }
+        let (innerDtype, outerDtype) = (try Self.checkpointDtype(reader), try Self.checkpointDtype(outer))
+        checkpointDtype = innerDtype ?? outerDtype
 
-        bosTokenID = try reader.tokenIDs("bos_token_id").first { [vocabularySize] in $0 < vocabularySize }
-        var eosTokens = try reader.tokenIDs("eos_token_id")
+        let bosTokens = try outer.tokenIDs("bos_token_id") + reader.tokenIDs("bos_token_id")
+        bosTokenID = bosTokens.first { [vocabularySize] in $0 < vocabularySize }
+        var eosTokens = try outer.tokenIDs("eos_token_id") + reader.tokenIDs("eos_token_id")
         generationDefaults = GenerationDefaults()
         if let generation {
             let reader = try ConfigReader(parsing: generation, file: "generation_config.json")
@@ -55,20 +69,29 @@ extension ModelConfig {
         tokenizerEOSToken = try tokenizer.flatMap { (bytes) throws(LLMError) in try Self.eosToken(bytes) }
     }
 
+    /// The part of config.json that describes the language model, all keys checked.
+    private static func textReader(_ outer: ConfigReader, family: ModelFamily) throws(LLMError) -> ConfigReader {
+        try UnsupportedKeys.check(outer, family: family)
+        guard let member = family.textMember else { return outer }
+        guard let reader = try outer.member(member) else { throw outer.invalid("\(member) is missing") }
+        try UnsupportedKeys.check(reader, family: family)
+        return reader
+    }
+
     private static func heads(
         _ reader: ConfigReader, family: ModelFamily, hiddenSize: Int
     ) throws(LLMError) -> (query: Int, keyValue: Int, dimension: Int) {
-        let query = try reader.requiredInteger("num_attention_heads", in: 1...Limits.heads)
+        let query = try reader.requiredInteger("num_attention_heads", in: 1...Limits.heads, of: family)
         // Given as null it means "as many as query heads"; not given, the family's default.
         let isNull = reader.object["num_key_value_heads"]?.isNull ?? false
         let keyValue =
             try reader.integer("num_key_value_heads", in: 1...Limits.heads)
-            ?? (isNull ? query : family.keyValueHeadCount ?? query)
+            ?? (isNull ? query : family.integer("num_key_value_heads") ?? query)
         guard query.isMultiple(of: keyValue) else {
             throw reader.invalid("num_attention_heads \(query) is not a multiple of num_key_value_heads \(keyValue)")
         }
         let dimension: Int
-        if let given = try reader.integer("head_dim", in: 1...Limits.width) ?? family.headDimension {
+        if let given = try reader.integer("head_dim", in: 1...Limits.width) ?? family.integer("head_dim") {
             dimension = given
         } else {
             guard hiddenSize.isMultiple(of: query) else {
@@ -87,14 +110,17 @@ extension ModelConfig {
         return (query, keyValue, dimension)
     }
 
-    private static func activation(_ reader: ConfigReader) throws(LLMError) -> Activation {
-        let name = try reader.text("hidden_act") ?? "silu"
-        // torch calls the same function "swish" too.
-        guard name == "silu" || name == "swish" else {
+    private static func activation(_ reader: ConfigReader, family: ModelFamily) throws(LLMError) -> Activation {
+        let key = family.activationKey
+        switch try reader.text(key) {
+        case nil: return family.activation
+        case "silu", "swish": return .silu  // torch calls the same function both names
+        case "gelu_pytorch_tanh": return .geluTanh
+        case let name?:
             throw LLMError(
-                .unsupportedModel, "config.json: hidden_act \"\(name)\" is not supported (supported: silu)")
+                .unsupportedModel,
+                "config.json: \(key) \"\(name)\" is not supported (supported: silu, gelu_pytorch_tanh)")
         }
-        return .silu
     }
 
     private static func checkpointDtype(_ reader: ConfigReader) throws(LLMError) -> String? {

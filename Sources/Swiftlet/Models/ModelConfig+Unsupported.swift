@@ -20,6 +20,7 @@ enum UnsupportedKeys {
                 "use_parallel_residual", "parallel_attn", "alibi", "use_alibi", "attn_temperature_tuning",
                 "sliding_window_pattern", "_sliding_window_pattern", "cross_attention_layers", "vision_config",
                 "audio_config", "text_config", "dim_model_base", "rotary_dim", "attention_sink", "per_layer_config",
+                "rope_local_base_freq", "quantization",
             ], nil
         ),
         (
@@ -51,6 +52,7 @@ enum UnsupportedKeys {
             for key in keys {
                 guard let value = reader.value(key), value.bool != false else { continue }
                 if let neutralNumber, value.double == neutralNumber { continue }
+                if family.keys.contains(key) || family.idleKeys.contains(key) { continue }
                 if family.hasQKNorm, key == "use_qk_norm" || key == "qk_norm" { continue }
                 throw LLMError(
                     .unsupportedModel,

@@ -6,7 +6,7 @@ internal import SwiftletJSON
 
 extension ModelConfig {
     static func slidingWindows(
-        _ reader: ConfigReader, family: ModelFamily, layerCount: Int
+        _ reader: ConfigReader, family: ModelFamily, layerCount: Int, layersWithoutRope: Set<Int>
     ) throws(LLMError) -> [Int?] {
         let window = try configuredWindow(reader, family: family)
         if let types = try reader.strings("layer_types") {
@@ -16,22 +16,26 @@ extension ModelConfig {
         case .layerTypes:
             // A `sliding_window` without `layer_types` has no effect in these families' reference either.
             return Array(repeating: nil, count: layerCount)
-        case .everyLayer:
+        case .everyLayer, .everyLayerIfUsed:
             return Array(repeating: window, count: layerCount)
         case .upperLayers:
             let first = try reader.integer("max_window_layers", in: 0...Int(Int32.max)) ?? 28
             return (0..<layerCount).map { $0 >= first ? window : nil }
+        case .allBut(let every):
+            let period = try reader.integer("sliding_window_pattern", in: 1...Int(Int32.max)) ?? every
+            return (0..<layerCount).map { ($0 + 1).isMultiple(of: period) ? nil : window }
+        case .layersWithoutRope:
+            return (0..<layerCount).map { layersWithoutRope.contains($0) ? window : nil }
         }
     }
 
     /// `sliding_window`, or the reference's default where the key is absent (null means none).
     private static func configuredWindow(_ reader: ConfigReader, family: ModelFamily) throws(LLMError) -> Int? {
-        if family.window == .upperLayers {
+        if [.upperLayers, .layersWithoutRope, .everyLayerIfUsed].contains(family.window) {
             guard try reader.flag("use_sliding_window") ?? false else { return nil }
         }
         let window = try reader.integer("sliding_window", in: 1...Int(Int32.max))
-        let isAbsent = reader.object["sliding_window"] == nil
-        return isAbsent && family.window != .layerTypes ? 4096 : window
+        return reader.object["sliding_window"] == nil ? family.integer("sliding_window") : window
     }
 
     private static func windows(

@@ -15,9 +15,13 @@ package struct ModelConfig: Sendable, Hashable {
     package var headDimension: Int
     package var intermediateSize: Int
     package var vocabularySize: Int
+    /// What layers have in place of an MLP; nil: none has it.
+    package var experts: MixtureOfExperts?
 
     // Arithmetic.
     package var rmsNormEpsilon: Float
+    /// Factor of the embeddings; nil: none.
+    package var embeddingScale: Float?
     /// Normalise each head's queries and keys before the rotary embedding.
     package var hasQKNorm: Bool
     /// Bias on the query, key and value projections.
@@ -32,6 +36,18 @@ package struct ModelConfig: Sendable, Hashable {
     /// Per layer: a row sees this many positions, itself included; nil: all before it.
     package var slidingWindows: [Int?]
     package var rope: RopeScaling
+    /// Of layers with a window, where they turn otherwise.
+    package var windowRope: RopeScaling?
+    /// Layers that don't turn queries and keys at all.
+    package var layersWithoutRope: Set<Int>
+    /// The first so many dimensions of a head are turned; all of them in most models.
+    package var rotaryDimension: Int
+    /// Query-key products are divided by this number's square root: the head's dimension in most models.
+    package var attentionScalar: Float
+    /// Scores s become cap * tanh(s / cap) before the softmax; nil: they are not capped.
+    package var attentionSoftCap: Float?
+    /// The same for logits.
+    package var logitSoftCap: Float?
 
     // Limits and types.
     package var maxPositionEmbeddings: Int
@@ -48,12 +64,21 @@ package struct ModelConfig: Sendable, Hashable {
     /// Sampling defaults of generation_config.json.
     package var generationDefaults: GenerationDefaults
 
-    package enum Activation: String, Sendable, Hashable { case silu }
+    package enum Activation: Sendable, Hashable {
+        case silu
+        /// gelu in its tanh form
+        case geluTanh
+
+        /// The product that gates with it.
+        package var epilogue: LinearEpilogue { self == .silu ? .gatedSiLU : .gatedGELU }
+    }
 
     /// What is refused as absurd before anything is computed or allocated from it.
     package enum Limits {
         package static let layers = 1024
         package static let width = 1 << 20
+        /// Of all experts of a layer side by side.
+        package static let expertWidth = 1 << 24
         package static let heads = 1 << 14
         package static let headDimension = 256
         package static let vocabulary = 1 << 24
@@ -61,13 +86,15 @@ package struct ModelConfig: Sendable, Hashable {
     }
 
     /// The longest context the model can be run with, by its own description.
-    package var maximumLength: Int { rope.maximumLength }
+    package var maximumLength: Int { family.isLengthScaled ? rope.maximumLength : maxPositionEmbeddings }
     /// Width of all query heads side by side.
     package var queryWidth: Int { queryHeadCount * headDimension }
     /// Width of all key (or value) heads side by side.
     package var keyValueWidth: Int { keyValueHeadCount * headDimension }
+    /// Layers with an MLP of `intermediateSize`.
+    package var denseLayerCount: Int { layerCount - (experts?.layerCount ?? 0) }
     /// Factor of query-key products before the softmax.
-    package var attentionScale: Float { 1 / Float(headDimension).squareRoot() }
+    package var attentionScale: Float { 1 / attentionScalar.squareRoot() }
 }
 
 /// What generation_config.json gives; nil: not given. vLLM's meaning: a field that is there becomes the default of

@@ -53,9 +53,21 @@ package struct ConfigReader {
         return number
     }
 
-    func requiredInteger(_ key: String, in range: ClosedRange<Int>) throws(LLMError) -> Int {
-        guard let number = try integer(key, in: range) else { throw invalid("\(key) is missing") }
+    /// The number, or the one that the family's reference takes where it is left out.
+    func requiredInteger(
+        _ key: String, in range: ClosedRange<Int>, of family: ModelFamily
+    ) throws(LLMError) -> Int {
+        guard let number = try integer(key, in: range) ?? family.integer(key) else {
+            throw invalid("\(key) is missing")
+        }
         return number
+    }
+
+    /// A positive number that switches something on in families that have it: left out, it is the family's default; null, it is off.
+    func feature(_ key: String, of family: ModelFamily) throws(LLMError) -> Double? {
+        guard family.keys.contains(key) else { return nil }
+        guard object[key] != nil else { return family.defaults[key] }
+        return try number(key, "a number above 0") { $0 > 0 && $0 <= 1e6 }
     }
 
     func number(_ key: String, _ expected: String, where isValid: (Double) -> Bool) throws(LLMError) -> Double? {
@@ -78,6 +90,15 @@ package struct ConfigReader {
         return text
     }
 
+    func integers(_ key: String) throws(LLMError) -> [Int]? {
+        guard let value = value(key) else { return nil }
+        let integers = value.elements.compactMap(\.int)
+        guard value.kind == .array, integers.count == value.count else {
+            throw mistyped(key, value, expected: "a list of integers")
+        }
+        return integers
+    }
+
     func strings(_ key: String) throws(LLMError) -> [String]? {
         guard let value = value(key) else { return nil }
         let strings = value.elements.compactMap(\.string)
@@ -85,6 +106,14 @@ package struct ConfigReader {
             throw mistyped(key, value, expected: "a list of strings")
         }
         return strings
+    }
+
+    func numbers(_ key: String, _ expected: String, where isValid: (Double) -> Bool) throws(LLMError) -> [Double]? {
+        guard let value = value(key) else { return nil }
+        let numbers = value.elements.compactMap(\.double)
+        guard value.kind == .array, numbers.count == value.count, numbers.allSatisfy({ $0.isFinite && isValid($0) })
+        else { throw mistyped(key, value, expected: "a list of numbers, \(expected)") }
+        return numbers
     }
 
     /// A token id, a list of them, or none. Negative ids stand for "none" in old files.

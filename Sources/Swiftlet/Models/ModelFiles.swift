@@ -35,10 +35,12 @@ package struct ModelFiles: Sendable {
                 "\(path) does not exist; a model is a directory with config.json and weights"
                     + (isHubName ? ". For a model of the Hugging Face hub, give the folder it was downloaded to" : ""))
         case .regular, .other:
+            let file = String(path.split(separator: "/").last ?? "")
+            let found = ForeignFormat.describe(file).map { "; found \($0)" } ?? ""
             throw LLMError(
-                .invalidModel,
-                "\(path) is not a directory; a model is a directory with config.json, tokenizer.json and "
-                    + "safetensors weights" + (path.hasSuffix(".gguf") ? ", and GGUF files are not supported" : ""))
+                .unsupportedModel,
+                "\(path) is not a directory\(found). A model is a directory in Hugging Face's layout: "
+                    + SupportedModels.layout)
         }
         guard Platform.listDirectory(path) != nil else {
             throw LLMError(.inputOutput, "\(path) can't be read; check its permissions")
@@ -128,11 +130,9 @@ package struct ModelFiles: Sendable {
     /// For "there is no …" messages: the weights of other formats that were found, and what is supported.
     func foundInstead() -> String {
         guard case .directory = source else { return "" }
-        let suffixes = [".gguf", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".npz", ".h5", ".msgpack", ".safetensors"]
-        let found = (Platform.listDirectory(name) ?? []).filter { file in suffixes.contains { file.hasSuffix($0) } }
+        let found = (Platform.listDirectory(name) ?? []).sorted().compactMap { ForeignFormat.describe($0) }
         guard !found.isEmpty else { return "" }
         let listed = found.prefix(3).joined(separator: ", ") + (found.count > 3 ? ", …" : "")
-        return "; found \(listed). Supported is Hugging Face's layout: config.json, tokenizer.json and "
-            + "model.safetensors, or shards with model.safetensors.index.json"
+        return "; found \(listed). Supported is Hugging Face's layout: \(SupportedModels.layout)"
     }
 }

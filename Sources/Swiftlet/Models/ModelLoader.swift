@@ -119,7 +119,7 @@ package struct ModelLoader: Sendable {
             // An old config.json may not say it; the first of all weights does.
             let isFloat32 =
                 model.checkpointDtype.map { $0 == "float32" }
-                ?? (checkpoint?.type(of: "model.embed_tokens.weight") == .float32)
+                ?? (checkpoint.map { $0.type(of: model.family.prefix(in: $0) + "embed_tokens.weight") } == .float32)
             return isFloat32 ? SWIFTLET_FLOAT32 : SWIFTLET_BFLOAT16
         }
     }

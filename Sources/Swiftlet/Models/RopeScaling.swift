@@ -11,6 +11,7 @@ package struct RopeScaling: Sendable, Hashable {
         case dynamic(factor: Double)
         case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
         case yarn(Yarn)
+        case longrope(Longrope)
     }
 
     /// YaRN's parameters (Peng et al. 2023), with the reference's defaults filled in.
@@ -21,6 +22,16 @@ package struct RopeScaling: Sendable, Hashable {
         package var betaFast: Double
         package var betaSlow: Double
         package var truncates: Bool
+    }
+
+    /// LongRoPE's parameters (Ding et al. 2024): each pair's wave is stretched by a factor of its own.
+    package struct Longrope: Sendable, Hashable {
+        /// Up to here the short factors count, beyond it the long ones.
+        package var originalLength: Int
+        package var shortFactors: [Double]
+        package var longFactors: [Double]
+        package var shortMagnitude: Double
+        package var longMagnitude: Double
     }
 
     package var theta: Double
@@ -35,10 +46,10 @@ package struct RopeScaling: Sendable, Hashable {
     }
 
     /// The longest context, as vLLM derives it: what linear, dynamic and yarn stretch is stretched here, while
-    /// llama3's models already count it in `max_position_embeddings`.
+    /// llama3's and longrope's models already count it in `max_position_embeddings`.
     package var maximumLength: Int {
         switch kind {
-        case .standard, .llama3: trainedLength
+        case .standard, .llama3, .longrope: trainedLength
         case .linear(let factor), .dynamic(let factor): Self.scaled(trainedLength, by: factor)
         case .yarn(let yarn): Self.scaled(yarn.originalLength, by: yarn.factor)
         }
@@ -50,9 +61,10 @@ package struct RopeScaling: Sendable, Hashable {
 
     /// Radians per position of each rotated pair, and what cosines and sines are multiplied by.
     ///
-    /// - Parameter maximumLength: the longest sequence that will be run. Only `dynamic` depends on it, and the
-    ///   engine fixes it at load: up to `max_position_embeddings` nothing is scaled, and at
-    ///   ``maximumLength`` the base is the one vLLM computes.
+    /// - Parameter maximumLength: the longest sequence that will be run. `dynamic` and `longrope` depend on it, and
+    ///   the engine fixes it at load, as vLLM does: rotated keys are cached, so that all tokens must be turned alike.
+    ///   `dynamic` scales nothing up to `max_position_embeddings`; `longrope` takes its short factors up to the
+    ///   original length. (transformers goes by the present length of each sequence.)
     package func frequencies(
         rotaryDimension: Int, maximumLength: Int
     ) -> (inverse: [Float], attentionFactor: Float) {
@@ -78,6 +90,14 @@ package struct RopeScaling: Sendable, Hashable {
             )
         case .yarn(let yarn):
             return (yarnInverse(yarn, rotaryDimension: rotaryDimension), Float(yarn.attentionFactor))
+        case .longrope(let longrope):
+            let isLong = maximumLength > longrope.originalLength
+            let powers = Self.powers(theta: theta, rotaryDimension: rotaryDimension)
+            let factors = isLong ? longrope.longFactors : longrope.shortFactors
+            return (
+                zip(factors, powers).map { 1 / (Float($0) * $1) },
+                Float(isLong ? longrope.longMagnitude : longrope.shortMagnitude)
+            )
         }
     }
 

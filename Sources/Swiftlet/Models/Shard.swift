@@ -1,7 +1,7 @@
 // Shard: which part of a model one of several ranks computes. A value made of the configuration and two numbers; the
 // WeightLoader reads by it, the DecoderModel computes by it, the MemoryPlan counts by it.
 //
-// Query heads, the MLP's inner width and the vocabulary are cut; the residual stream is everybody's. A key/value head
+// Query heads, the inner width of the MLP or of each expert, and the vocabulary are cut; the residual stream is everybody's. A key/value head
 // goes with the query heads that use it, to two ranks where they do.
 // Invariant: the ranks' parts of a dimension are neighbours without gaps, and none is empty.
 
@@ -33,6 +33,9 @@ package struct Shard: Sendable, Hashable {
     package let keyValueHeads: Extent
     package let intermediate: Extent
     package let vocabulary: Extent
+    /// Of each expert, if there are any.
+    package let expertWidth: Extent
+    package let head: Extent
     /// Query heads per key/value head, of the model.
     package let queryGroup: Int
 
@@ -46,10 +49,17 @@ package struct Shard: Sendable, Hashable {
         for (count, what) in [
             (config.queryHeadCount, "query heads"), (config.intermediateSize, "intermediate columns"),
             (config.vocabularySize, "tokens in its vocabulary"),
+            (config.experts?.intermediateSize ?? rankCount, "columns in an expert"),
         ] where rankCount > count {
             throw LLMError(
                 .invalidConfiguration,
                 "tensor-parallel-size is \(rankCount); the model has \(count) \(what), and every rank needs one")
+        }
+        if rankCount > 1 && config.family.isQKNormWide {
+            throw LLMError(
+                .unsupportedModel,
+                "\(config.family.architecture) normalises queries and keys over all heads at once, which ranks don't have: "
+                    + "tensor-parallel-size must be 1")
         }
         self.init(config, rank: rank, of: rankCount)
     }
@@ -60,6 +70,8 @@ package struct Shard: Sendable, Hashable {
         hidden = .all(whole.hiddenSize)
         intermediate = Self.cut(whole.intermediateSize, by: Self.panel, rank, rankCount)
         vocabulary = Self.cut(whole.vocabularySize, by: Self.panel, rank, rankCount)
+        expertWidth = Self.cut(whole.experts?.intermediateSize ?? rankCount, by: Self.panel, rank, rankCount)
+        head = .all(whole.headDimension)
         // Whole groups, if no rank gets more heads by that: then no key is kept twice.
         let (queries, groups) = (whole.queryHeadCount, whole.keyValueHeadCount)
         let group = queries / groups
@@ -74,6 +86,7 @@ package struct Shard: Sendable, Hashable {
         config.keyValueHeadCount = keyValueHeads.own.count
         config.intermediateSize = intermediate.own.count
         config.vocabularySize = vocabulary.own.count
+        config.experts?.intermediateSize = expertWidth.own.count
         self.config = config
     }
 

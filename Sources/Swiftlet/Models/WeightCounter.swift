@@ -25,13 +25,17 @@ package final class WeightCounter: Backend {
         return values.count
     }
 
-    package func makeVector(from slices: [Checkpoint.Slice]) -> Int {
+    package func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) -> Int {
         let count = slices.reduce(0) { $0 + $1.elementCount }
         parameterCount += count
         return count
     }
 
     package func makeBuffer(rows: Int, columns: Int, type: ElementType) -> Int { rows * columns }
+    package func makeExperts(
+        gateUp: [Int], down: [Int], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) -> Int { shape.count }
+    package func makeWorkspace(of experts: Int?, maxTokens: Int) -> Int { maxTokens }
     package func makeCache(
         blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, queryGroup: Int, skippedQueryHeads: Int
     ) -> Int { blockCount }
@@ -40,20 +44,26 @@ package final class WeightCounter: Backend {
 
     private func unreachable() -> Never { preconditionFailure("a WeightCounter has no weights to compute with") }
 
-    package func embed(_ batch: Batch, _ table: Int, firstID: Int, into x: Int) { unreachable() }
-    package func rmsNorm(_ x: Int, rows: Int, weight: Int, epsilon: Float, into out: Int) { unreachable() }
+    package func embed(_ batch: Batch, _ table: Int, firstID: Int, scale: Float?, into x: Int) { unreachable() }
+    package func rmsNorm(_ x: Int, rows: Int, weight: Int?, epsilon: Float, into out: Int) { unreachable() }
+    package func rmsNorm(_ x: Int, rows: Int, columns: Range<Int>, weight: Int, epsilon: Float) { unreachable() }
+    package func addNormed(_ x: Int, rows: Int, weight: Int, epsilon: Float, to out: Int) { unreachable() }
     package func rmsNorm(
         _ x: Int, gathering indices: UnsafePointer<Int32>, count: Int, weight: Int, epsilon: Float, into out: Int
     ) { unreachable() }
     package func linear(_ x: Int, rows: Int, _ matrix: Int, bias: Int?, epilogue: LinearEpilogue, into out: Int) {
         unreachable()
     }
+    package func mixtureOfExperts(
+        _ x: Int, rows: Int, logits: Int, _ experts: Int, workspace: Int, adds: Bool, into out: Int
+    ) { unreachable() }
     package func ropeAndStore(
-        _ qkv: Int, _ batch: Batch, queryHeads: Int, queryNorm: Int?, keyNorm: Int?, epsilon: Float, rope: Int,
+        _ qkv: Int, _ batch: Batch, queryHeads: Int, queryNorm: Int?, keyNorm: Int?, epsilon: Float, rope: Int?,
         rotaryDim: Int, into queries: Int, cache: Int
     ) { unreachable() }
     package func attention(
-        _ queries: Int, _ batch: Batch, cache: Int, queryHeads: Int, scale: Float, window: Int?, into out: Int
+        _ queries: Int, _ batch: Batch, cache: Int, queryHeads: Int, scale: Float, softCap: Float?, window: Int?,
+        into out: Int
     ) { unreachable() }
     package func hostRow(_ buffer: Int, _ row: Int) -> UnsafeMutablePointer<Float> { unreachable() }
     package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float { unreachable() }

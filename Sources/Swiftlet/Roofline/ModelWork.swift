@@ -47,7 +47,7 @@ package struct OperationWork: Sendable, Hashable {
 }
 
 package struct ModelWork: Sendable {
-    /// The matrices of a model; all but the head are there once a layer.
+    /// The matrices of a model; all but the head are there once a layer, or an MLP's once a layer that has one.
     package enum Projection: String, CaseIterable, Sendable {
         case qkv, output
         case gateUp = "gate+up"
@@ -102,8 +102,24 @@ package struct ModelWork: Sendable {
 
     /// One matrix and this many tokens.
     package func linear(_ projection: Projection, tokens: Int) -> OperationWork {
-        let (rows, columns) = shape(of: projection)
-        let kind = projection == .head ? quantization.head : quantization.layers
+        linear(shape(of: projection), projection == .head ? quantization.head : quantization.layers, tokens: tokens)
+    }
+
+    /// The router and the experts of a layer. A token goes to few of them; all that some token goes to have to be read:
+    /// as many as expected when routing is even. (A trained model's is not quite: then fewer have to.)
+    package func experts(tokens: Int) -> OperationWork {
+        guard let shape = config.experts else { return OperationWork() }
+        let (hidden, width) = (config.hiddenSize, shape.intermediateSize)
+        var work = linear((2 * width, hidden), quantization.layers, tokens: tokens * shape.perToken)
+        work += linear((hidden, width), quantization.layers, tokens: tokens * shape.perToken)
+        work.memoryBytes *= shape.expectedExperts(tokens: tokens)
+        return work + linear((shape.count, hidden), nil, tokens: tokens)
+    }
+
+    private func linear(
+        _ shape: (rows: Int, columns: Int), _ kind: EngineConfig.Quantization?, tokens: Int
+    ) -> OperationWork {
+        let (rows, columns) = shape
         let operations = 2 * Double(rows) * Double(columns) * Double(tokens)
         var work = OperationWork(
             memoryBytes: Double(WeightQuantization.bytes(rows: rows, columns: columns, kind, dtype)))
@@ -172,10 +188,9 @@ package struct ModelWork: Sendable {
 
     /// The weights' part of a step.
     package func weights(tokens: Int, logitRows: Int) -> OperationWork {
-        var layer = OperationWork()
-        for projection in Projection.allCases where projection != .head {
-            layer += linear(projection, tokens: tokens)
-        }
-        return layer * config.layerCount + linear(.head, tokens: logitRows)
+        let attention = linear(.qkv, tokens: tokens) + linear(.output, tokens: tokens)
+        let mlp = linear(.gateUp, tokens: tokens) + linear(.down, tokens: tokens)
+        return attention * config.layerCount + mlp * config.denseLayerCount
+            + experts(tokens: tokens) * (config.experts?.layerCount ?? 0) + linear(.head, tokens: logitRows)
     }
 }

@@ -104,14 +104,14 @@ final class AttentionPool {
         let layer = bench.weights.layers[0]
         bench.backend.ropeAndStore(
             qkv, batch, queryHeads: bench.config.queryHeadCount, queryNorm: layer.queryNorm, keyNorm: layer.keyNorm,
-            epsilon: bench.config.rmsNormEpsilon, rope: bench.weights.rope, rotaryDim: bench.config.headDimension,
+            epsilon: bench.config.rmsNormEpsilon, rope: layer.rope, rotaryDim: bench.config.rotaryDimension,
             into: queries, cache: cache)
     }
 
     func attend(_ batch: Batch) {
         bench.backend.attention(
             queries, batch, cache: cache, queryHeads: bench.config.queryHeadCount, scale: bench.config.attentionScale,
-            window: nil, into: out)
+            softCap: bench.config.attentionSoftCap, window: nil, into: out)
     }
 
     /// Writes all slots of all blocks.

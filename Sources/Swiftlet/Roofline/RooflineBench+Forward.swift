@@ -63,7 +63,7 @@ extension RooflineBench {
     private func measure(_ step: Step, _ runner: ModelRunner<CPUBackend>, blockCount: Int) throws(LLMError) {
         let order = AttentionPool.shuffled(blockCount)
         var used = 0
-        let (batch, states) = Self.batch(of: step.sequences) { count in
+        let (batch, states) = Self.batch(of: step.sequences, vocabularySize: config.vocabularySize) { count in
             defer { used += count }
             return Array(order[used..<used + count])
         }
@@ -83,13 +83,16 @@ extension RooflineBench {
         return fitting.isEmpty ? [maxContext] : fitting
     }
 
-    /// A batch of sequences that stand where they should; `blocks` gives each its block table.
+    /// A batch of sequences that stand where they should; `blocks` gives each its block table. Tokens are mixed, so
+    /// that they go to different experts.
     static func batch(
-        of sequences: [ModelWork.Sequence], blocks: (Int) -> [Int32]
+        of sequences: [ModelWork.Sequence], vocabularySize: Int = 1, blocks: (Int) -> [Int32]
     ) -> (batch: Batch, states: [SequenceState]) {
         var states: [SequenceState] = []
         for (id, sequence) in sequences.enumerated() {
-            let tokens = [TokenID](repeating: 0, count: sequence.context)
+            let tokens = (0..<sequence.context).map { position in
+                TokenID(UInt32(truncatingIfNeeded: (id << 16 + position + 1) &* 2_654_435_761) % UInt32(vocabularySize))
+            }
             let state = SequenceState(
                 id: id, prompt: tokens, params: SamplingParams(temperature: 1), tokenLimit: sequence.context + 1)
             state.cachedTokenCount = sequence.context - sequence.rows

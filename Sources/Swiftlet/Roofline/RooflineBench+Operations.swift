@@ -4,21 +4,24 @@
 extension RooflineBench {
     // MARK: - Matrix products
 
-    /// A matrix of a layer and what its product does with the result.
-    private func matrix(_ projection: ModelWork.Projection, layer index: Int) -> (CPUMatrix, CPUVector?, LinearEpilogue)
-    {
-        let layer = weights.layers[index]
-        return switch projection {
-        case .qkv: (layer.qkv, layer.qkvBias, .store)
-        case .output: (layer.output, layer.outputBias, .add)
-        case .gateUp: (layer.gateUp, layer.gateUpBias, .gatedSiLU)
-        case .down: (layer.down, layer.downBias, .add)
-        case .head: (weights.head, nil, .store)
+    /// Of each layer that has it, a matrix and what its product does with the result.
+    private func matrices(_ projection: ModelWork.Projection) -> [(CPUMatrix, CPUVector?, LinearEpilogue)] {
+        if projection == .head { return [(weights.head, nil, .store)] }
+        return weights.layers.compactMap { layer in
+            switch (projection, layer.feedForward) {
+            case (.qkv, _): (layer.qkv, layer.qkvBias, .store)
+            case (.output, _): (layer.output, layer.outputBias, .add)
+            case (.gateUp, .dense(let mlp)): (mlp.gateUp, mlp.gateUpBias, config.activation.epilogue)
+            case (.down, .dense(let mlp)): (mlp.down, mlp.downBias, .add)
+            default: nil
+            }
         }
     }
 
     func measureLinear() throws(LLMError) {
         for projection in ModelWork.Projection.allCases {
+            let matrices = matrices(projection)
+            if matrices.isEmpty { continue }
             let (outputs, inputs) = work.shape(of: projection)
             let x = try makeActivations(columns: inputs, type: .compute)
             let isHead = projection == .head
@@ -26,16 +29,37 @@ extension RooflineBench {
             let out = try backend.makeBuffer(
                 rows: isHead ? ModelRunner<CPUBackend>.maxLogitRows : Self.maxRows,
                 columns: isGated ? outputs / 2 : outputs, type: isGated ? .compute : .float)
-            let layers = isHead ? 1 : weights.layers.count
             for rows in Self.rowCounts where rows <= out.rows {
                 let work = work.linear(projection, tokens: rows)
                 let bytes = rows < 128 ? Self.passBytes : Self.leastPassBytes
-                let calls = max(1, min(layers, Int(bytes / work.memoryBytes)))
+                let calls = min(matrices.count, max(1, Int(bytes / work.memoryBytes)))
                 measure(.linear, projection.rawValue, rows: rows, work: work, calls: calls) {
-                    for index in 0..<calls {
-                        let (matrix, bias, epilogue) = matrix(projection, layer: index)
+                    for (matrix, bias, epilogue) in matrices[..<calls] {
                         backend.linear(x, rows: rows, matrix, bias: bias, epilogue: epilogue, into: out)
                     }
+                }
+            }
+        }
+    }
+
+    /// Routers and experts.
+    func measureExperts() throws(LLMError) {
+        guard let shape = config.experts else { return }
+        let layers = weights.layers.compactMap { layer in
+            if case .mixture(let router, let experts) = layer.feedForward { (router, experts) } else { nil }
+        }
+        let x = try makeActivations(columns: config.hiddenSize, type: .compute)
+        let logits = try backend.makeBuffer(rows: Self.maxRows, columns: shape.count, type: .float)
+        let workspace = try backend.makeWorkspace(of: layers[0].1, maxTokens: Self.maxRows)
+        let out = try backend.makeBuffer(rows: Self.maxRows, columns: config.hiddenSize, type: .float)
+        for rows in Self.rowCounts {
+            let work = work.experts(tokens: rows)
+            let calls = min(layers.count, max(1, Int(Self.passBytes / work.memoryBytes)))
+            measure(.linear, "experts", rows: rows, work: work, calls: calls) {
+                for (router, experts) in layers[..<calls] {
+                    backend.linear(x, rows: rows, router, bias: nil, epilogue: .store, into: logits)
+                    backend.mixtureOfExperts(
+                        x, rows: rows, logits: logits, experts, workspace: workspace, adds: true, into: out)
                 }
             }
         }

@@ -87,6 +87,7 @@ package final class RooflineBench {
         samples.append(probe.measure())
         report("linear")
         try measureLinear()
+        try measureExperts()
         report("attention")
         try measureAttention()
         report("norm, rope, sampling")

@@ -5,6 +5,7 @@ import Swiftlet
 final class FailingBackend: Backend {
     typealias Matrix = CPUMatrix
     typealias Vector = CPUVector
+    typealias Experts = CPUExperts
     typealias Buffer = CPUBuffer
     typealias Cache = CPUCache
 
@@ -51,7 +52,24 @@ final class FailingBackend: Backend {
         base.fillRandom(matrix, seed: seed, scale: scale)
     }
     func makeVector(_ values: [Float]) throws(LLMError) -> Vector { base.makeVector(values) }
-    func makeVector(from slices: [Checkpoint.Slice]) throws(LLMError) -> Vector { try base.makeVector(from: slices) }
+    func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> Vector {
+        try base.makeVector(from: slices, adding: offset)
+    }
+    func makeExperts(
+        gateUp: [Matrix], down: [Matrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
+    ) throws(LLMError) -> Experts { base.makeExperts(gateUp: gateUp, down: down, shape, activation: activation) }
+    func makeWorkspace(of experts: Experts?, maxTokens: Int) throws(LLMError) -> Buffer {
+        try base.makeWorkspace(of: experts, maxTokens: maxTokens)
+    }
+    func mixtureOfExperts(
+        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, adds: Bool, into out: Buffer
+    ) { base.mixtureOfExperts(x, rows: rows, logits: logits, experts, workspace: workspace, adds: adds, into: out) }
+    func rmsNorm(_ x: Buffer, rows: Int, columns: Range<Int>, weight: Vector, epsilon: Float) {
+        base.rmsNorm(x, rows: rows, columns: columns, weight: weight, epsilon: epsilon)
+    }
+    func addNormed(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, to out: Buffer) {
+        base.addNormed(x, rows: rows, weight: weight, epsilon: epsilon, to: out)
+    }
     func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer {
         try base.makeBuffer(rows: rows, columns: columns, type: type)
     }
@@ -63,10 +81,10 @@ final class FailingBackend: Backend {
             queryGroup: queryGroup, skippedQueryHeads: skippedQueryHeads)
     }
     func provide(_ caches: [Cache], blockCount: Int) { base.provide(caches, blockCount: blockCount) }
-    func embed(_ batch: Batch, _ table: Matrix, firstID: Int, into x: Buffer) {
-        base.embed(batch, table, firstID: firstID, into: x)
+    func embed(_ batch: Batch, _ table: Matrix, firstID: Int, scale: Float?, into x: Buffer) {
+        base.embed(batch, table, firstID: firstID, scale: scale, into: x)
     }
-    func rmsNorm(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, into out: Buffer) {
+    func rmsNorm(_ x: Buffer, rows: Int, weight: Vector?, epsilon: Float, into out: Buffer) {
         base.rmsNorm(x, rows: rows, weight: weight, epsilon: epsilon, into: out)
     }
     func rmsNorm(
@@ -78,16 +96,19 @@ final class FailingBackend: Backend {
     ) { base.linear(x, rows: rows, matrix, bias: bias, epilogue: epilogue, into: out) }
     func ropeAndStore(
         _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
-        rope: Vector, rotaryDim: Int, into queries: Buffer, cache: Cache
+        rope: Vector?, rotaryDim: Int, into queries: Buffer, cache: Cache
     ) {
         base.ropeAndStore(
             qkv, batch, queryHeads: queryHeads, queryNorm: queryNorm, keyNorm: keyNorm, epsilon: epsilon, rope: rope,
             rotaryDim: rotaryDim, into: queries, cache: cache)
     }
     func attention(
-        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, window: Int?, into out: Buffer
+        _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, softCap: Float?, window: Int?,
+        into out: Buffer
     ) {
-        base.attention(queries, batch, cache: cache, queryHeads: queryHeads, scale: scale, window: window, into: out)
+        base.attention(
+            queries, batch, cache: cache, queryHeads: queryHeads, scale: scale, softCap: softCap, window: window,
+            into: out)
     }
     func hostRow(_ buffer: Buffer, _ row: Int) -> UnsafeMutablePointer<Float> { base.hostRow(buffer, row) }
     func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float { base.logSumExp(row, count: count) }

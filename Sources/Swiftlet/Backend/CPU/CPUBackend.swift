@@ -1,6 +1,6 @@
 // CPUBackend: Backend on the C kernels. Owned by the engine thread.
 //
-// Invariant: this file and CPUMemory are the only ones that hand pointers to the kernels; every size they are given
+// Invariant: the files of this folder are the only ones that hand pointers to the kernels; every size they are given
 // comes from the owners' own fields.
 
 package import CSwiftletKernels
@@ -9,6 +9,7 @@ package final class CPUBackend: Backend {
     package typealias Matrix = CPUMatrix
     package typealias Vector = CPUVector
     package typealias Buffer = CPUBuffer
+    package typealias Experts = CPUExperts
     package typealias Cache = CPUCache
 
     package let level: swiftlet_level
@@ -21,7 +22,7 @@ package final class CPUBackend: Backend {
     /// Of rank 0: the other ranks' threads.
     private let others: RankThreads?
     private var pendingLoads: [(slice: Checkpoint.Slice, matrix: CPUMatrix, pack: swiftlet_pack)] = []
-    private let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
+    let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
 
     /// - Parameters:
     ///   - threads: Of all ranks of this process together, at least one for each of them.
@@ -103,7 +104,7 @@ package final class CPUBackend: Backend {
         String(cString: swiftlet_probe_instruction(cpu, dtype, Self.format(quantization)))
     }
 
-    private static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
+    static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
         switch quantization {
         case nil: SWIFTLET_WEIGHTS_NATIVE
         case .int8: SWIFTLET_WEIGHTS_INT8
@@ -159,7 +160,7 @@ package final class CPUBackend: Backend {
         withUnsafePointer(to: matrix.value) { swiftlet_fill_random(cpu, $0, seed, scale) }
     }
 
-    package func makeVector(from slices: [Checkpoint.Slice]) throws(LLMError) -> CPUVector {
+    package func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> CPUVector {
         var values: [Float] = []
         for slice in slices {
             let source = try slice.tensor.kernelSource()
@@ -170,6 +171,7 @@ package final class CPUBackend: Backend {
                 }
             }
         }
+        if offset != 0 { for index in values.indices { values[index] += offset } }
         return CPUVector(values)
     }
 
@@ -200,14 +202,34 @@ package final class CPUBackend: Backend {
 
     // MARK: - Forward
 
-    package func embed(_ batch: Batch, _ table: CPUMatrix, firstID: Int, into x: CPUBuffer) {
+    package func embed(_ batch: Batch, _ table: CPUMatrix, firstID: Int, scale: Float?, into x: CPUBuffer) {
+        let scale = scale.map { dtype == SWIFTLET_BFLOAT16 ? Self.roundedToBFloat16($0) : $0 } ?? 1
         withUnsafePointer(to: table.value) {
-            swiftlet_embed(cpu, $0, Int32(firstID), batch.ids, Int32(batch.tokenCount), x.floats, x.stride)
+            swiftlet_embed(cpu, $0, Int32(firstID), batch.ids, Int32(batch.tokenCount), scale, x.floats, x.stride)
         }
     }
 
-    package func rmsNorm(_ x: CPUBuffer, rows: Int, weight: CPUVector, epsilon: Float, into out: CPUBuffer) {
+    /// To nearest, ties to even.
+    private static func roundedToBFloat16(_ value: Float) -> Float {
+        let bits = value.bitPattern
+        return Float(bitPattern: (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000)
+    }
+
+    package func rmsNorm(_ x: CPUBuffer, rows: Int, weight: CPUVector?, epsilon: Float, into out: CPUBuffer) {
         rmsNorm(x, indices: nil, count: rows, weight: weight, epsilon: epsilon, into: out)
+    }
+
+    package func rmsNorm(_ x: CPUBuffer, rows: Int, columns: Range<Int>, weight: CPUVector, epsilon: Float) {
+        precondition(columns.upperBound <= x.columns)
+        let first = x.floats + columns.lowerBound
+        swiftlet_rms_norm(
+            cpu, first, x.stride, nil, Int32(rows), Int32(columns.count), weight.values, epsilon, SWIFTLET_FLOAT32,
+            first, x.stride)
+    }
+
+    package func addNormed(_ x: CPUBuffer, rows: Int, weight: CPUVector, epsilon: Float, to out: CPUBuffer) {
+        swiftlet_add_normed(
+            cpu, x.floats, x.stride, Int32(rows), Int32(x.columns), weight.values, epsilon, out.floats, out.stride)
     }
 
     package func rmsNorm(
@@ -218,11 +240,11 @@ package final class CPUBackend: Backend {
     }
 
     private func rmsNorm(
-        _ x: CPUBuffer, indices: UnsafePointer<Int32>?, count: Int, weight: CPUVector, epsilon: Float,
+        _ x: CPUBuffer, indices: UnsafePointer<Int32>?, count: Int, weight: CPUVector?, epsilon: Float,
         into out: CPUBuffer
     ) {
         swiftlet_rms_norm(
-            cpu, x.floats, x.stride, indices, Int32(count), Int32(x.columns), weight.values, epsilon, out.dtype,
+            cpu, x.floats, x.stride, indices, Int32(count), Int32(x.columns), weight?.values, epsilon, out.dtype,
             out.memory, out.stride)
     }
 
@@ -235,32 +257,39 @@ package final class CPUBackend: Backend {
             case .store: out.dtype == SWIFTLET_FLOAT32 ? SWIFTLET_STORE_FLOAT : SWIFTLET_STORE
             case .add: SWIFTLET_ADD_FLOAT
             case .gatedSiLU: SWIFTLET_GATED_SILU
+            case .gatedGELU: SWIFTLET_GATED_GELU
+            case .storeCapped: SWIFTLET_STORE_FLOAT
             }
         withUnsafePointer(to: matrix.value) {
-            swiftlet_linear(
-                cpu, $0, x.memory, x.stride, Int32(rows), bias?.values, kind, out.memory, out.stride)
+            if case .storeCapped(let cap) = epilogue {
+                swiftlet_linear_capped(
+                    cpu, $0, x.memory, x.stride, Int32(rows), bias?.values, cap, out.floats, out.stride)
+            } else {
+                swiftlet_linear(
+                    cpu, $0, x.memory, x.stride, Int32(rows), bias?.values, kind, out.memory, out.stride)
+            }
         }
     }
 
     package func ropeAndStore(
         _ qkv: CPUBuffer, _ batch: Batch, queryHeads: Int, queryNorm: CPUVector?, keyNorm: CPUVector?, epsilon: Float,
-        rope: CPUVector, rotaryDim: Int, into queries: CPUBuffer, cache: CPUCache
+        rope: CPUVector?, rotaryDim: Int, into queries: CPUBuffer, cache: CPUCache
     ) {
         withUnsafePointers(cache.value, paged(batch)) { cache, batch in
             swiftlet_rope_and_store(
                 cpu, cache, batch, qkv.floats, qkv.stride, Int32(queryHeads), queryNorm?.values, keyNorm?.values,
-                epsilon, rope.values, Int32(rotaryDim), queries.memory, queries.stride)
+                epsilon, rope?.values, rope == nil ? 0 : Int32(rotaryDim), queries.memory, queries.stride)
         }
     }
 
     package func attention(
-        _ queries: CPUBuffer, _ batch: Batch, cache: CPUCache, queryHeads: Int, scale: Float, window: Int?,
-        into out: CPUBuffer
+        _ queries: CPUBuffer, _ batch: Batch, cache: CPUCache, queryHeads: Int, scale: Float, softCap: Float?,
+        window: Int?, into out: CPUBuffer
     ) {
         withUnsafePointers(cache.value, paged(batch)) { cache, batch in
             swiftlet_attention(
-                cpu, cache, batch, queries.memory, queries.stride, Int32(queryHeads), scale, Int32(window ?? 0),
-                out.memory, out.stride)
+                cpu, cache, batch, queries.memory, queries.stride, Int32(queryHeads), scale, softCap ?? 0,
+                Int32(window ?? 0), out.memory, out.stride)
         }
     }
 
@@ -275,44 +304,6 @@ package final class CPUBackend: Backend {
         _ a: A, _ b: B, _ body: (UnsafePointer<A>, UnsafePointer<B>) -> Void
     ) {
         withUnsafePointer(to: a) { a in withUnsafePointer(to: b) { b in body(a, b) } }
-    }
-
-    // MARK: - Logits
-
-    package func hostRow(_ buffer: CPUBuffer, _ row: Int) -> UnsafeMutablePointer<Float> {
-        precondition(row >= 0 && row < buffer.rows)
-        return buffer.floats + row * buffer.stride
-    }
-
-    package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float {
-        swiftlet_log_sum_exp(cpu, row, Int32(count))
-    }
-
-    package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int {
-        Int(swiftlet_count_greater(cpu, row, Int32(count), value)) + 1
-    }
-
-    package func top(
-        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
-        values: UnsafeMutablePointer<Float>
-    ) {
-        swiftlet_top_logits(cpu, row, Int32(count), Int32(k), ids, values)
-    }
-
-    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) {
-        var first = 0
-        while first < rows.count {
-            let slice = min(kernelRows.count, rows.count - first)
-            for index in 0..<slice {
-                let row = rows[first + index]
-                kernelRows[index] = swiftlet_sample_row(
-                    logits: row.logits, scratch: row.scratch, count: Int32(count), temperature: row.temperature,
-                    top_k: Int32(row.topK), top_p: row.topP, min_p: row.minP, uniform: row.uniform, token: 0)
-            }
-            swiftlet_sample(cpu, kernelRows.baseAddress, Int32(slice))
-            for index in 0..<slice { rows[first + index].token = kernelRows[index].token }
-            first += slice
-        }
     }
 }
 

@@ -30,6 +30,36 @@ package final class CPUMatrix {
     init(
         rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool
     ) throws(LLMError) {
+        var matrix = try Self.layout(rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated)
+        pages = try CPUPages(byteCount: swiftlet_matrix_bytes(&matrix), for: "a weight matrix of \(rows) x \(columns)")
+        matrix.words = pages.memory.assumingMemoryBound(to: UInt32.self)
+        value = matrix
+    }
+
+    private init(_ value: swiftlet_matrix, in pages: CPUPages) {
+        self.value = value
+        self.pages = pages
+    }
+
+    /// Matrices side by side in one piece of memory: each alone would not fill its huge pages.
+    static func many(
+        _ count: Int, rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool
+    ) throws(LLMError) -> [CPUMatrix] {
+        var matrix = try layout(rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated)
+        let bytes = swiftlet_matrix_bytes(&matrix)
+        let (total, overflow) = bytes.multipliedReportingOverflow(by: count)
+        let pages = try CPUPages(
+            byteCount: overflow ? Int.max : total, for: "\(count) weight matrices of \(rows) x \(columns)")
+        return (0..<count).map { index in
+            matrix.words = (pages.memory + index * bytes).assumingMemoryBound(to: UInt32.self)
+            return CPUMatrix(matrix, in: pages)
+        }
+    }
+
+    /// A matrix without memory.
+    private static func layout(
+        rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool
+    ) throws(LLMError) -> swiftlet_matrix {
         guard columns <= SWIFTLET_MAX_COLUMNS else {
             throw LLMError(
                 .invalidModel,
@@ -37,13 +67,9 @@ package final class CPUMatrix {
         }
         let groups = swiftlet_groups(
             columns: Int32(SWIFTLET_INT4_GROUP), has_zeros: false, scales_are_f16: false)
-        var matrix = swiftlet_matrix(
+        return swiftlet_matrix(
             words: nil, rows: Int32(rows), columns: Int32(columns), dtype: dtype, format: format, groups: groups,
             gated: isGated)
-        let bytes = swiftlet_matrix_bytes(&matrix)
-        pages = try CPUPages(byteCount: bytes, for: "a weight matrix of \(rows) x \(columns)")
-        matrix.words = pages.memory.assumingMemoryBound(to: UInt32.self)
-        value = matrix
     }
 }
 

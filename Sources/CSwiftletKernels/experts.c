@@ -1,0 +1,267 @@
+// experts.c: a mixture of experts: which rows go to which expert, and one list of items for the products of all
+// experts. The products themselves are linear.c's, the arithmetic in between is experts.inc.h's. Owner: the CPU
+// backend.
+//
+// A token's rows, one for each of its experts, are copied to where the other rows of that expert are; so an expert is
+// an ordinary matrix product over neighbouring rows. An item is a panel of one expert times a chunk of its rows:
+// however few rows an expert has, there are enough items for all threads, and a panel is read once for all of them.
+// Invariant: a row's result depends neither on the rows beside it nor on the order of the items.
+
+#include <string.h>
+
+#include "kernels.h"
+
+enum {
+    ROUTE_VALUES = 2048,  // logits of an item
+    COPY_BYTES = 32768,   // of an item
+    QUANTIZE_VALUES = 4096,
+};
+
+/// A chunk of the rows of one expert, for which each panel of it is an item.
+typedef struct {
+    int32_t product, chunk;
+} expert_round;
+
+/// What a slice of tokens needs. A row is a token at one of its experts; rows are sorted by expert.
+typedef struct {
+    int32_t tokens;         // at once
+    int32_t *experts;       // [tokens, per_token], ascending
+    float *weights;         // [tokens, per_token]
+    int32_t *rows;          // [tokens, per_token]
+    int32_t *tokens_of;     // [rows]
+    int32_t *starts;        // [count + 1], the first row of each expert
+    linear_work *products;  // [count], of experts that have rows
+    expert_round *rounds;
+    uint8_t *x, *activated;       // [rows], of the dtype or quantised
+    float *x_scales, *activated_scales;
+    uint8_t *unsorted, *exact;    // [tokens], [rows]: x before it is sorted, activations before they are quantised
+    float *unsorted_scales;
+    float *partials;              // [rows, hidden]
+    size_t x_stride, activated_stride, exact_stride, partials_stride;  // in bytes, but of partials in values
+    size_t bytes;
+} expert_space;
+
+// --- The workspace ------------------------------------------------------------------------------------------
+
+static size_t element_bytes(const swiftlet_matrix *matrix) { return matrix->dtype == SWIFTLET_BFLOAT16 ? 2 : 4; }
+
+static bool is_quantized(const swiftlet_matrix *matrix) { return matrix->format == SWIFTLET_WEIGHTS_INT8; }
+
+// Bytes from row to row: an odd number of cache lines.
+static size_t row_stride(int32_t columns, size_t bytes) { return (((size_t)columns * bytes + 63) / 64 | 1) * 64; }
+
+static int32_t tokens_at_once(const swiftlet_experts *experts, int32_t tokens) {
+    int32_t most = SWIFTLET_EXPERT_ROWS / experts->per_token;
+    return tokens < most ? tokens : most;
+}
+
+static void *carve(uint8_t *base, size_t *used, size_t bytes) {
+    size_t at = *used;
+    *used += (bytes + 63) / 64 * 64;
+    return base == NULL ? NULL : base + at;
+}
+
+static expert_space space_at(const swiftlet_experts *experts, int32_t tokens, uint8_t *base) {
+    const swiftlet_matrix *gate_up = experts->gate_up, *down = experts->down;
+    expert_space space = {.tokens = tokens_at_once(experts, tokens)};
+    size_t used = 0, count = (size_t)experts->count, slice = (size_t)space.tokens;
+    size_t rows = slice * (size_t)experts->per_token;
+    bool x_is_quantized = is_quantized(gate_up), activated_is_quantized = is_quantized(down);
+    space.x_stride = row_stride(gate_up->columns, x_is_quantized ? 1 : element_bytes(gate_up));
+    space.exact_stride = row_stride(down->columns, element_bytes(down));
+    space.activated_stride = activated_is_quantized ? row_stride(down->columns, 1) : space.exact_stride;
+    space.partials_stride = row_stride(down->rows, 4) / 4;
+#define CARVE(n) carve(base, &used, n)
+    space.experts = CARVE(rows * 4);
+    space.weights = CARVE(rows * 4);
+    space.rows = CARVE(rows * 4);
+    space.tokens_of = CARVE(rows * 4);
+    space.starts = CARVE((count + 1) * 4);
+    space.products = CARVE(count * sizeof(linear_work));
+    space.rounds = CARVE((count + rows / SWIFTLET_CHUNK_TOKENS) * sizeof(expert_round));
+    space.x = CARVE(rows * space.x_stride);
+    space.exact = CARVE(rows * space.exact_stride);
+    space.partials = CARVE(rows * space.partials_stride * 4);
+    space.activated = activated_is_quantized ? CARVE(rows * space.activated_stride) : space.exact;
+    space.activated_scales = CARVE(activated_is_quantized ? rows * 4 : 0);
+    space.unsorted = CARVE(x_is_quantized ? slice * space.x_stride : 0);
+    space.unsorted_scales = CARVE(x_is_quantized ? slice * 4 : 0);
+    space.x_scales = CARVE(x_is_quantized ? rows * 4 : 0);
+#undef CARVE
+    space.bytes = used;
+    return space;
+}
+
+size_t swiftlet_experts_workspace_bytes(const swiftlet_experts *experts, int32_t tokens) {
+    return space_at(experts, tokens, NULL).bytes;
+}
+
+// --- Rows ---------------------------------------------------------------------------------------------------
+
+static void route(swiftlet_cpu *cpu, const swiftlet_experts *experts, const float *logits, size_t logits_stride,
+                  int32_t tokens, const expert_space *space) {
+    route_work work = {
+        .logits = logits, .logits_stride = logits_stride, .experts = space->experts, .weights = space->weights,
+        .tokens = tokens, .count = experts->count, .per_token = experts->per_token,
+        .renormalizes = experts->renormalizes,
+        .tokens_per_item = swiftlet_ceil_div(ROUTE_VALUES, experts->count),
+    };
+    swiftlet_parallel_for(cpu, swiftlet_ceil_div(tokens, work.tokens_per_item), cpu->kernels->route, &work);
+}
+
+// Gives each token a row at each of its experts: a counting sort, by expert, then by token.
+static void sort_rows(const swiftlet_experts *experts, int32_t tokens, const expert_space *space) {
+    int32_t rows = tokens * experts->per_token, *starts = space->starts;
+    memset(starts, 0, ((size_t)experts->count + 1) * sizeof(int32_t));
+    for (int32_t i = 0; i < rows; i++) starts[space->experts[i] + 1]++;
+    for (int32_t expert = 0; expert < experts->count; expert++) starts[expert + 1] += starts[expert];
+    for (int32_t i = 0; i < rows; i++) {
+        space->rows[i] = starts[space->experts[i]]++;
+        space->tokens_of[space->rows[i]] = i / experts->per_token;
+    }
+    // Each start is now where the next expert's rows begin.
+    memmove(starts + 1, starts, (size_t)experts->count * sizeof(int32_t));
+    starts[0] = 0;
+}
+
+typedef struct {
+    const expert_space *space;
+    const uint8_t *x;        // [tokens]
+    const float *x_scales;   // [tokens], of quantised x
+    size_t x_stride, bytes;  // of a row, in bytes
+    int32_t rows, rows_per_item;
+} copy_work;
+
+static void copy_rows(void *context, int32_t item, int32_t thread) {
+    (void)thread;
+    const copy_work *work = context;
+    const expert_space *space = work->space;
+    int32_t first = item * work->rows_per_item, rest = work->rows - first;
+    int32_t end = first + (rest < work->rows_per_item ? rest : work->rows_per_item);
+    for (int32_t row = first; row < end; row++) {
+        int32_t token = space->tokens_of[row];
+        memcpy(space->x + (size_t)row * space->x_stride, work->x + (size_t)token * work->x_stride, work->bytes);
+        if (work->x_scales != NULL) space->x_scales[row] = work->x_scales[token];
+    }
+}
+
+// As eight-bit integers, rows of `out_stride` bytes.
+static void quantize(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride, int32_t rows,
+                     uint8_t *out, size_t out_stride, float *scales) {
+    quantize_work work = {
+        .x = x, .out = (int8_t *)out, .scales = scales, .x_stride = x_stride, .out_stride = out_stride, .rows = rows,
+        .columns = matrix->columns, .rows_per_item = swiftlet_ceil_div(QUANTIZE_VALUES, matrix->columns),
+    };
+    swiftlet_parallel_for(cpu, swiftlet_ceil_div(rows, work.rows_per_item), cpu->kernels->quantize_rows[matrix->dtype],
+                          &work);
+}
+
+// x, sorted by expert and as the experts' products read it.
+static void gather(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *x, size_t x_stride, int32_t tokens,
+                   const expert_space *space) {
+    const swiftlet_matrix *gate_up = experts->gate_up;
+    size_t element = element_bytes(gate_up);
+    copy_work work = {
+        .space = space, .x = x, .x_stride = x_stride * element, .bytes = (size_t)gate_up->columns * element,
+        .rows = tokens * experts->per_token,
+    };
+    if (is_quantized(gate_up)) {
+        quantize(cpu, gate_up, x, x_stride, tokens, space->unsorted, space->x_stride, space->unsorted_scales);
+        work.x = space->unsorted;
+        work.x_scales = space->unsorted_scales;
+        work.x_stride = space->x_stride;
+        work.bytes = (size_t)gate_up->columns;
+    }
+    work.rows_per_item = COPY_BYTES / (int32_t)work.bytes + 1;
+    swiftlet_parallel_for(cpu, swiftlet_ceil_div(work.rows, work.rows_per_item), copy_rows, &work);
+}
+
+// --- Products -----------------------------------------------------------------------------------------------
+
+typedef struct {
+    swiftlet_task task;
+    linear_work *products;
+    const expert_round *rounds;
+    int32_t panels;
+} expert_products;
+
+static void multiply_panel(void *context, int32_t item, int32_t thread) {
+    const expert_products *work = context;
+    const expert_round *round = &work->rounds[item / work->panels];
+    work->task(&work->products[round->product], round->chunk * work->panels + item % work->panels, thread);
+}
+
+// The product of each expert's matrix and its rows. x is as sorted, with `x_stride` bytes from row to row; `out` has
+// `out_stride` bytes.
+static void multiply(swiftlet_cpu *cpu, const swiftlet_experts *experts, const swiftlet_matrix *matrices,
+                     const expert_space *space, const uint8_t *x, size_t x_stride, const float *x_scales,
+                     swiftlet_epilogue epilogue, uint8_t *out, size_t out_stride) {
+    size_t x_element = is_quantized(matrices) ? 1 : element_bytes(matrices);
+    size_t out_element = epilogue == SWIFTLET_STORE_FLOAT ? 4 : element_bytes(matrices);
+    expert_products work = {
+        .task = cpu->kernels->linear[matrices->format][matrices->dtype], .products = space->products,
+        .rounds = space->rounds, .panels = swiftlet_matrix_panels(matrices->rows, matrices->gated),
+    };
+    int32_t rounds = 0, products = 0;
+    for (int32_t expert = 0; expert < experts->count; expert++) {
+        int32_t first = space->starts[expert], rows = space->starts[expert + 1] - first;
+        if (rows == 0) continue;
+        linear_work *product = &space->products[products];
+        *product = swiftlet_linear_work(cpu, &matrices[expert], rows);
+        product->x = x + (size_t)first * x_stride;
+        product->x_stride = x_stride / x_element;
+        if (x_scales != NULL) product->x_scales = x_scales + first;
+        product->epilogue = epilogue;
+        product->out = out + (size_t)first * out_stride;
+        product->out_stride = out_stride / out_element;
+        // Evenly: a chunk of a few rows would read all panels for little.
+        int32_t chunks = swiftlet_ceil_div(rows, SWIFTLET_CHUNK_TOKENS);
+        product->tokens_per_chunk = swiftlet_ceil_div(rows, chunks);
+        for (int32_t chunk = 0; chunk < chunks; chunk++) space->rounds[rounds++] = (expert_round){products, chunk};
+        products++;
+    }
+    swiftlet_parallel_rounds(cpu, work.panels, rounds, multiply_panel, &work);
+}
+
+static void sum(swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t tokens, const expert_space *space,
+                bool adds, float *out, size_t out_stride) {
+    expert_sum_work work = {
+        .partials = space->partials, .weights = space->weights, .rows = space->rows, .out = out,
+        .partials_stride = space->partials_stride, .out_stride = out_stride, .columns = experts->down->rows,
+        .per_token = experts->per_token, .blocks = swiftlet_ceil_div(experts->down->rows, EXPERT_SUM_COLUMNS),
+        .adds = adds,
+    };
+    swiftlet_parallel_for(cpu, tokens * work.blocks, cpu->kernels->sum_experts, &work);
+}
+
+// --- All of it ----------------------------------------------------------------------------------------------
+
+static void mix(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *x, size_t x_stride, int32_t tokens,
+                const float *logits, size_t logits_stride, bool adds, float *out, size_t out_stride,
+                const expert_space *space) {
+    const swiftlet_matrix *down = experts->down;
+    route(cpu, experts, logits, logits_stride, tokens, space);
+    sort_rows(experts, tokens, space);
+    gather(cpu, experts, x, x_stride, tokens, space);
+    multiply(cpu, experts, experts->gate_up, space, space->x, space->x_stride, space->x_scales, experts->activation,
+             space->exact, space->exact_stride);
+    if (is_quantized(down))
+        quantize(cpu, down, space->exact, space->exact_stride / element_bytes(down), tokens * experts->per_token,
+                 space->activated, space->activated_stride, space->activated_scales);
+    multiply(cpu, experts, down, space, space->activated, space->activated_stride, space->activated_scales,
+             SWIFTLET_STORE_FLOAT, (uint8_t *)space->partials, space->partials_stride * 4);
+    sum(cpu, experts, tokens, space, adds, out, out_stride);
+}
+
+void swiftlet_mixture_of_experts(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *x, size_t x_stride,
+                                 int32_t tokens, const float *logits, size_t logits_stride, bool adds, float *out,
+                                 size_t out_stride, void *workspace) {
+    if (tokens <= 0) return;
+    expert_space space = space_at(experts, tokens, workspace);
+    for (int32_t first = 0; first < tokens; first += space.tokens) {
+        int32_t rest = tokens - first;
+        mix(cpu, experts, (const uint8_t *)x + (size_t)first * x_stride * element_bytes(experts->gate_up), x_stride,
+            rest < space.tokens ? rest : space.tokens, logits + (size_t)first * logits_stride, logits_stride, adds,
+            out + (size_t)first * out_stride, out_stride, &space);
+    }
+}

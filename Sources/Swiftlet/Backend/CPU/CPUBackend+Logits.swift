@@ -1,0 +1,42 @@
+// CPUBackend+Logits: rows of logits, which lie in host memory, and sampling.
+// Invariant: that of CPUBackend.
+
+internal import CSwiftletKernels
+
+extension CPUBackend {
+    package func hostRow(_ buffer: CPUBuffer, _ row: Int) -> UnsafeMutablePointer<Float> {
+        precondition(row >= 0 && row < buffer.rows)
+        return buffer.floats + row * buffer.stride
+    }
+
+    package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float {
+        swiftlet_log_sum_exp(cpu, row, Int32(count))
+    }
+
+    package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int {
+        Int(swiftlet_count_greater(cpu, row, Int32(count), value)) + 1
+    }
+
+    package func top(
+        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
+        values: UnsafeMutablePointer<Float>
+    ) {
+        swiftlet_top_logits(cpu, row, Int32(count), Int32(k), ids, values)
+    }
+
+    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) {
+        var first = 0
+        while first < rows.count {
+            let slice = min(kernelRows.count, rows.count - first)
+            for index in 0..<slice {
+                let row = rows[first + index]
+                kernelRows[index] = swiftlet_sample_row(
+                    logits: row.logits, scratch: row.scratch, count: Int32(count), temperature: row.temperature,
+                    top_k: Int32(row.topK), top_p: row.topP, min_p: row.minP, uniform: row.uniform, token: 0)
+            }
+            swiftlet_sample(cpu, kernelRows.baseAddress, Int32(slice))
+            for index in 0..<slice { rows[first + index].token = kernelRows[index].token }
+            first += slice
+        }
+    }
+}
