@@ -39,7 +39,7 @@ struct MPITests {
         let lines = (0..<12).map {
             #"{"id": "\#($0)", "prompt": "Once upon \#($0)", "sampling_params": {"max_tokens": 8}}"#
         }
-        try folder.write("in.jsonl", lines.joined(separator: "\n"))
+        _ = try folder.write(lines.joined(separator: "\n"), "in.jsonl")
         let command = try RunningCommand(
             ["generate", "--quiet", "-tp", "2", "-i", folder.path + "/in.jsonl", "-o", folder.path + "/out.jsonl"],
             launcher: Self.mpirun(2))
