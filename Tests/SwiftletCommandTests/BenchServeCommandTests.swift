@@ -155,6 +155,34 @@ struct BenchServeCommandTests {
         #expect(server.asked.allSatisfy { $0.line.hasPrefix("POST") }, "a named model is not asked for")
     }
 
+    @Test("With a tokenizer, prompts are its text and answers are counted by it")
+    func withTokenizer() async throws {
+        let server = try OddServer { connection, _ in
+            OddServer.send(connection, Array(OddServer.stream(usage: false, isChat: true).utf8))
+        }
+        let folder = try TemporaryFolder()
+        // One token for each byte, and one for the four pieces' common beginning.
+        let letters = (0..<26).map { Character(Unicode.Scalar(UInt8(ascii: "a") + UInt8($0))) }
+        let vocabulary = letters.enumerated().map { "\"\($1)\": \($0)" }.joined(separator: ", ")
+        try folder.write(
+            """
+            {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+             "decoder": null, "model": {"type": "WordLevel", "vocab": {\(vocabulary), "ä 0ä 1ä 2ä 3": 26, "?": 27},
+             "unk_token": "?"}}
+            """, "tokenizer.json")
+        let result = try await run(
+            server, "--num-prompts 2 --endpoint /v1/chat/completions", ["--tokenizer", folder.path + "/tokenizer.json"])
+        #expect(result.code == 0, "\(result.errors)")
+        #expect(
+            result.output.contains(
+                "Total generated tokens:                  2 (counted by the tokenizer: the server does not)"),
+            "\(result.output)")
+        for post in server.asked where post.line.hasPrefix("POST") {
+            let text = try JSONDocument(parsing: post.body).root["messages"]?[0]?["content"]?.string ?? ""
+            #expect(!text.isEmpty && !text.contains("the"), "\(text)")
+        }
+    }
+
     @Test("Failures are counted by reason, beside what went well")
     func failures() async throws {
         let stream = OddServer.stream()
