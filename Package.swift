@@ -102,6 +102,10 @@ let package = Package(
             dependencies: [
                 "Swiftlet", "SwiftletHub", "SwiftletJSON", "SwiftletServer", "SwiftletTokenizer", "SwiftletTemplate",
                 server("AsyncHTTPClient", "async-http-client"),
+                server("NIOCore", "swift-nio"),
+                server("NIOHTTP1", "swift-nio"),
+                server("NIOPosix", "swift-nio"),
+                server("NIOSSL", "swift-nio-ssl"),
                 server("ServiceLifecycle", "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -152,7 +156,7 @@ let package = Package(
         .testTarget(
             name: "SwiftletCommandTests",
             dependencies: [
-                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletServer", "SwiftletTemplate",
+                "SwiftletCommand", "Swiftlet", "SwiftletHub", "SwiftletJSON", "SwiftletServer", "SwiftletTemplate",
                 "SwiftletTokenizer",
                 "CSwiftletKernels", "SwiftletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
