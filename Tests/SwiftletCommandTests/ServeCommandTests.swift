@@ -17,7 +17,7 @@ struct ServeCommandTests {
     ) async throws -> (RunningCommand, port: Int) {
         let command = try RunningCommand(
             ["serve"] + options + ["--port", "0", "--threads", "1", "--no-pin-threads"], environment: environment)
-        for _ in 0..<4000 where !command.errors.contains("/v1\n") { try await Task.sleep(for: .milliseconds(5)) }
+        try await command.wait(forError: "/v1\n")
         let address = try #require(
             command.errors.firstMatch(of: #/serving http:\/\/127\.0\.0\.1:(\d+)\/v1/#), "\(command.errors)")
         return (command, try #require(Int(address.1)))
@@ -44,8 +44,7 @@ struct ServeCommandTests {
         #expect(await other.receive(until: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") == true)
         func signal() { if isTerminal { command.interrupt() } else { command.requestEnd() } }
         signal()
-        for _ in 0..<2000 where !command.errors.contains("stopping") { try await Task.sleep(for: .milliseconds(5)) }
-        #expect(command.errors.contains("stopping"))
+        try await command.wait(forError: "stopping")
         try await Task.sleep(for: .milliseconds(100))
         signal()
         let result = try await command.finish()
