@@ -115,7 +115,7 @@ package struct RunBatchCommand: AsyncParsableCommand {
         let answer = try await answer(line, requestID, service)
         return .init(
             line: BatchLine.line(id: id, customID: line.customID, answer, requestID: requestID),
-            failure: answer.status == 200 ? nil : "line \(entry.number): status \(answer.status)")
+            failure: answer.status == 200 ? nil : "line \(entry.number): \(message(of: answer) ?? "no answer")")
     }
 
     /// What the server would answer; what is no answer to this request ends the run.
@@ -125,10 +125,14 @@ package struct RunBatchCommand: AsyncParsableCommand {
         let answer = await service.answer(line.endpoint, line.body, id: requestID)
         try Task.checkCancellation()
         guard service.llm.isRunning else {
-            let error = try? JSONDocument(parsing: answer.body).root["error"]
-            throw LLMError(.engineFailed, error?["message"]?.string ?? "the engine has stopped")
+            throw LLMError(.engineFailed, message(of: answer) ?? "the engine has stopped")
         }
         return answer
+    }
+
+    /// What the error in an answer says.
+    private static func message(of answer: GenerationService.Answer) -> String? {
+        (try? JSONDocument(parsing: answer.body).root["error"])?["message"]?.string
     }
 
     // MARK: - Earlier runs

@@ -40,7 +40,7 @@ public struct OpenAIServer: Service {
         self.configuration = configuration
         self.logger = logger
         state = ServerState()
-        let router = Router(context: ServerContext.self)
+        let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: RequestLog(logger: logger))
         router.add(middleware: CrossOrigin(rules: configuration.crossOrigin))
         let page = WebPage()

@@ -52,7 +52,9 @@ struct RunBatchTests {
         try folder.write(mixed, "in")
         let result = try await RunningCommand.run(arguments(folder))
         #expect(result.code == 0 && result.output.isEmpty, "\(result.errors)")
-        #expect(result.errors.contains("63 requests in ") && result.errors.contains("3 of 63 requests failed"))
+        #expect(
+            result.errors.contains("63 requests in ")
+                && result.errors.contains("3 of 63 requests failed; the first: line "))
         #expect(folder.names == ["in", "out"])
         return try essence(folder.read("out"))
     }
@@ -71,7 +73,7 @@ struct RunBatchTests {
             let command = try RunningCommand(
                 arguments(folder, input: "-"), standardInput: lines[..<(part * 10)].joined())
             let wanted = lineCount(folder) + Int.random(in: 0...9, using: &random)
-            for _ in 0..<4000 where lineCount(folder) < wanted { try await Task.sleep(for: .milliseconds(1)) }
+            try await command.wait(for: "\(wanted) answers") { lineCount(folder) >= wanted }
             try await Task.sleep(for: .microseconds(Int.random(in: 0...30_000, using: &random)))
             command.terminate()
             let result = try await command.finish()
@@ -115,7 +117,7 @@ struct RunBatchTests {
         let first = request("a", tokens: 3) + request("b", tokens: 4)
         let command = try RunningCommand(
             arguments(folder, input: "-"), standardInput: first + request("long", tokens: 900))
-        for _ in 0..<3000 where lineCount(folder) < 2 { try await Task.sleep(for: .milliseconds(5)) }
+        try await command.wait(for: "two answers") { lineCount(folder) >= 2 }
         command.interrupt()
         let result = try await command.finish()
         #expect(result.code == 130, "\(result.errors)")

@@ -44,8 +44,7 @@ struct ServeCommandTests {
         #expect(await other.receive(until: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") == true)
         func signal() { if isTerminal { command.interrupt() } else { command.requestEnd() } }
         signal()
-        for _ in 0..<2000 where !command.errors.contains("stopping") { try await Task.sleep(for: .milliseconds(5)) }
-        #expect(command.errors.contains("stopping"))
+        try await command.wait(forError: "stopping")
         try await Task.sleep(for: .milliseconds(100))
         signal()
         let result = try await command.finish()

@@ -139,6 +139,17 @@ struct CompletionTests {
         }
     }
 
+    @Test("The echo of token ids had no special tokens, and offsets pointed elsewhere")
+    func echoedSpecialTokens() async throws {
+        try await TestServer.run { server in
+            let answer = try await server.complete(
+                #"{"prompt": [1, 300, 2, 301], "echo": true, "logprobs": 0, "max_tokens": 2, "ignore_eos": true}"#)
+            let choice = try #require(answer["choices"]?[0])
+            let tokens = choice["logprobs"]!["tokens"]!.elements.map { $0.string! }
+            #expect(tokens.count == 6 && choice["text"]?.string?.hasPrefix(tokens[..<4].joined()) == true)
+        }
+    }
+
     @Test("Echo with no tokens scores the prompt; prompt_logprobs are vLLM's")
     func scoring() async throws {
         try await TestServer.run { server in

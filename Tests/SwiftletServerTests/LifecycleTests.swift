@@ -57,6 +57,33 @@ struct LifecycleTests {
         }
     }
 
+    @Test("The answer to HEAD had a body, which was the beginning of the next answer")
+    func head() async throws {
+        try await TestServer.run { server in
+            let paths = ["/health": 200, "/version": 200, "/": 200, "/v1/completions": 405, "/nothing": 404]
+            for (path, status) in paths {
+                let connection = try RawConnection(port: server.port)
+                await connection.send(
+                    "HEAD \(path) HTTP/1.1\r\nhost: x\r\n\r\nGET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+                )
+                let heads = try #require(await connection.receive()).split(separator: "\r\n\r\n")
+                #expect(heads.count == 3 && heads[0].hasPrefix("HTTP/1.1 \(status) "), "\(path): \(heads)")
+                #expect(heads.count == 3 && heads[1].hasPrefix("HTTP/1.1 200 ") && heads[2].hasPrefix("{"), "\(path)")
+            }
+        }
+    }
+
+    @Test(
+        "A connection that is to be closed was not, unless the word was alone and small",
+        arguments: ["close", "Close", "keep-alive, CLOSE"])
+    func connectionClose(value: String) async throws {
+        try await TestServer.run { server in
+            let connection = try RawConnection(port: server.port, timeoutSeconds: 5)
+            await connection.send("GET /version HTTP/1.1\r\nhost: x\r\nConnection: \(value)\r\n\r\n")
+            #expect(await connection.receive()?.hasPrefix("HTTP/1.1 200 ") == true, "it is still open")
+        }
+    }
+
     @Test("Who waits for leave to send a body had to wait for a second")
     func expectContinue() async throws {
         try await TestServer.run { server in

@@ -56,13 +56,19 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head(let head):
+        case .head(var head):
             isReading = true
             openRequests += 1
             startClock(limits.bodySeconds, context)
             // curl sends a long body a second later without this.
             if openRequests == 1, head.headerFields[.expect]?.lowercased() == "100-continue" {
                 context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+            }
+            // Hummingbird knows this word in small letters and alone.
+            let words = head.headerFields[.connection]?.lowercased().split { $0 == "," || $0 == " " } ?? []
+            if words.contains("close") {
+                head.headerFields[.connection] = "close"
+                return context.fireChannelRead(wrapInboundOut(.head(head)))
             }
         case .body: break
         case .end:

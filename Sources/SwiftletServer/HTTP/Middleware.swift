@@ -25,6 +25,8 @@ struct RequestLog: RouterMiddleware {
         } catch {
             response = Response(Self.answer(to: error, request, context))
         }
+        // A body would be taken for the beginning of the next answer.
+        if request.method == .head { response = response.createHeadResponse() }
         response.headers[.requestID] = context.requestID
         let milliseconds = ((ContinuousClock.now - start) / .microseconds(1)).rounded() / 1000
         context.logger.log(
