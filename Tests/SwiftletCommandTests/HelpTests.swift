@@ -25,8 +25,8 @@ struct HelpTests {
 
     static let commands =
         serverCommands + [
-            "swiftlet generate", "swiftlet chat", "swiftlet tokenize", "swiftlet template", "swiftlet info",
-            "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
+            "swiftlet generate", "swiftlet chat", "swiftlet run-batch", "swiftlet tokenize", "swiftlet template",
+            "swiftlet info", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
             "swiftlet bench ablation", "swiftlet bench tokenizer",
         ]
 

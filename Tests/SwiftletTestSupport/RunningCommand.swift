@@ -43,9 +43,10 @@ package final class RunningCommand {
     /// Starts the command with `standardInput` waiting in its pipe, which stays open until `closeInput`.
     /// Standard output goes to a file of the test's own, or to `standardOutput`.
     /// The environment is a path for programs and what `environment` adds.
+    /// With `shell` a shell runs that text, in which `"$0" "$@"` is the command.
     package init(
         _ arguments: [String], standardInput: String = "", standardOutput: String? = nil,
-        environment added: [String: String] = [:]
+        environment added: [String: String] = [:], shell: String? = nil
     ) throws {
         folder = try TemporaryFolder()
         var ends: [Int32] = [0, 0]
@@ -60,12 +61,13 @@ package final class RunningCommand {
         posix_spawn_file_actions_addopen(&actions, 1, standardOutput ?? folder.path + "/out", flags, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/err", flags, 0o600)
         let binary = try Self.binary()
-        let words = ([binary] + arguments).map { strdup($0) } + [nil]
+        let program = shell == nil ? binary : "/bin/sh"
+        let words = ((shell.map { [program, "-c", $0] } ?? []) + [binary] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         let variables = ["PATH=/usr/bin:/bin"] + added.map { "\($0.key)=\($0.value)" }
         let environment = variables.map { strdup($0) } + [nil]
         defer { for variable in environment { free(variable) } }
-        let status = posix_spawn(&process, binary, &actions, nil, words, environment)
+        let status = posix_spawn(&process, program, &actions, nil, words, environment)
         close(ends[0])
         guard status == 0 else { throw Missing() }
         if !standardInput.isEmpty {
@@ -93,6 +95,9 @@ package final class RunningCommand {
     package var errors: String { folder.read("err") ?? "" }
 
     package func interrupt() { kill(process, SIGINT) }
+
+    /// Asks the process to end.
+    package func requestEnd() { kill(process, SIGTERM) }
 
     /// Ends the process in the middle of what it does.
     package func terminate() { kill(process, SIGKILL) }
@@ -123,10 +128,11 @@ package final class RunningCommand {
     /// Runs the command to its end.
     package static func run(
         _ arguments: [String], standardInput: String = "", standardOutput: String? = nil,
-        environment: [String: String] = [:]
+        environment: [String: String] = [:], shell: String? = nil
     ) async throws -> Finished {
         let command = try RunningCommand(
-            arguments, standardInput: standardInput, standardOutput: standardOutput, environment: environment)
+            arguments, standardInput: standardInput, standardOutput: standardOutput, environment: environment,
+            shell: shell)
         command.closeInput()
         return try await command.finish()
     }
