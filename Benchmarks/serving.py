@@ -8,8 +8,8 @@
 Offline and served runs take turns; the load generator shares the processors with the server. Prints, of the medians:
 the served share of the offline rate, the 99th percentile of the time between two tokens while no prompt is read, in
 steps, and what a token costs beside the engine. Standard library only.
-Invariant: both runs have the same lengths, sampling, KV blocks and threads, and each has read and written all of its KV
-memory before it is measured.
+Invariant: both runs have the same lengths, sampling, KV blocks and threads; each has its KV memory before it is measured;
+a run beside which something else used the processors is made again.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -27,6 +28,8 @@ sys.path.insert(0, HERE)
 from comparison.make_model import make_shape  # noqa: E402
 
 BLOCK = 64
+# Of one CPU: more than this used by anything else spoils a run, as in compare.py. It is made again, twice at most.
+MOST_DISTURBED = 0.05
 
 
 def arguments():
@@ -50,19 +53,48 @@ def arguments():
 class Run:
     """What one run of either kind gave."""
 
-    def __init__(self, rate, decode_rate, p99_gap=None, client_cpu=None, server_cpu=None):
-        self.rate, self.decode_rate, self.p99_gap = rate, decode_rate, p99_gap
+    def __init__(self, rate, decode_rate, others, p99_gap=None, client_cpu=None, server_cpu=None):
+        self.rate, self.decode_rate, self.others, self.p99_gap = rate, decode_rate, others, p99_gap
         self.client_cpu, self.server_cpu = client_cpu, server_cpu
+
+
+def busy_seconds():
+    """CPU time that everything on this machine has used, what the host took included."""
+    with open("/proc/stat") as file:
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def watched(words, server=None):
+    """Runs a command. Its CPU time, the server's, and what share of a CPU all others used meanwhile."""
+    start, busy, before = time.monotonic(), busy_seconds(), server.cpu_seconds() if server else 0
+    child = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        sys.exit(f"error: {' '.join(words[1:3])} ended with status {child.returncode}")
+    own, served_cpu = usage.ru_utime + usage.ru_stime, (server.cpu_seconds() if server else 0) - before
+    others = (busy_seconds() - busy - own - served_cpu) / (time.monotonic() - start)
+    return own, served_cpu, max(0, others)
+
+
+def undisturbed(measure):
+    for turn in range(3):
+        run = measure()
+        if run.others <= MOST_DISTURBED:
+            break
+        print(f"others used {run.others:.0%} of a CPU" + (": measuring again" if turn < 2 else ""), file=sys.stderr)
+    return run
 
 
 def offline(options, engine, folder):
     path = os.path.join(folder, "offline.json")
     words = [options.swiftlet, "bench", "throughput", "--num-prompts", str(options.sequences),
              "--input-len", str(options.input_len), "--output-len", str(options.output_len), "--json", path, "--quiet"]  # fmt: skip
-    subprocess.run(words + engine, check=True, stdout=subprocess.DEVNULL)
+    _, _, others = watched(words + engine)
     with open(path) as file:
         result = json.load(file)
-    return Run(result["output_tokens_per_second"], result["decode_tokens_per_second"])
+    return Run(result["output_tokens_per_second"], result["decode_tokens_per_second"], others)
 
 
 class Server:
@@ -94,21 +126,14 @@ def served(options, server, folder, seed):
              "--input-len", str(options.input_len), "--output-len", str(options.output_len), "--ignore-eos",
              "--temperature", "1", "--seed", str(seed), "--endpoint", options.endpoint,
              "--json", path, "--save-detailed", "--quiet"]  # fmt: skip
-    before = server.cpu_seconds()
-    client = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(client.pid, 0)
-    client.returncode = os.waitstatus_to_exitcode(status)
-    if client.returncode != 0:
-        sys.exit(f"error: bench serve ended with status {client.returncode}")
-    after = server.cpu_seconds()
+    client_cpu, server_cpu, others = watched(words, server)
     with open(path) as file:
         result = json.load(file)
     tokens = options.sequences * options.output_len
     if result["failed"] or result["total_output_tokens"] != tokens:
         sys.exit(f"error: {result['total_output_tokens']} of {tokens} tokens came: {result['failures']}")
     rate, gaps = steady(result)
-    return Run(result["output_throughput"], rate, percentile(gaps, 99),
-               (usage.ru_utime + usage.ru_stime) / tokens, (after - before) / tokens)  # fmt: skip
+    return Run(result["output_throughput"], rate, others, percentile(gaps, 99), client_cpu / tokens, server_cpu / tokens)
 
 
 def steady(result):
@@ -169,9 +194,13 @@ def report(options, offline_runs, served_runs):
     print(f"served         {spread(served_runs, 'rate')} output tok/s, "
           f"{spread(served_runs, 'decode_rate')} while all generate")  # fmt: skip
     print(f"share          {numbers['share']:.1%} of offline, {numbers['decode_share']:.1%} while all generate")
-    print(f"p99 ITL        {gap * 1e3:.4g} ms while all generate, {gap / step:.2f} x the offline step of {step * 1e3:.4g} ms")
+    print(f"p99 ITL        {gap * 1e3:.4g} ms while all generate, {gap / step:.2f} x the offline step of "
+          f"{step * 1e3:.4g} ms")  # fmt: skip
     print(f"each token     {numbers['overhead_us_per_token']:.3g} us more than offline; processor time: server "
           f"{numbers['server_cpu_us_per_token']:.4g} us, load generator {numbers['client_cpu_us_per_token']:.3g} us")  # fmt: skip
+    others = max(run.others for run in offline_runs + served_runs)
+    if others > MOST_DISTURBED:
+        print(f"disturbed      others used up to {others:.0%} of a CPU: measure again on a machine that does nothing else")
     if options.json:
         runs = {name: [vars(run) for run in runs] for name, runs in (("offline", offline_runs), ("served", served_runs))}
         with open(options.json, "w") as file:
@@ -195,8 +224,8 @@ def main():
             served(options, server, folder, seed=0)
             offline_runs, served_runs = [], []
             for turn in range(1, options.rounds + 1):
-                offline_runs.append(offline(options, engine, folder))
-                served_runs.append(served(options, server, folder, seed=turn))
+                offline_runs.append(undisturbed(lambda: offline(options, engine, folder)))
+                served_runs.append(undisturbed(lambda: served(options, server, folder, seed=turn)))
                 print(f"round {turn}: offline {offline_runs[-1].rate:.4g}, served {served_runs[-1].rate:.4g} tok/s",
                       file=sys.stderr)  # fmt: skip
             server.end()
