@@ -11,7 +11,7 @@ import FoundationEssentials
 import Foundation
 #endif
 
-package struct GenerateCommand: AsyncParsableCommand {
+package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "generate",
         abstract: "Continue prompts, or run a file of requests.",

@@ -36,6 +36,11 @@ package final class RunningCommand {
         throw Missing()
     }
 
+    /// In arguments: the command's own path.
+    package static let itself = "{swiftlet}"
+
+    package var processID: Int32 { process }
+
     package struct Missing: Error, CustomStringConvertible {
         package var description: String { "the command `swiftlet` is not beside the tests; build it first" }
     }
@@ -43,9 +48,10 @@ package final class RunningCommand {
     /// Starts the command with `standardInput` waiting in its pipe, which stays open until `closeInput`.
     /// Standard output goes to a file of the test's own, or to `standardOutput`.
     /// The environment is a path for programs and what `environment` adds.
+    /// `launcher` is what starts the command instead, such as mpirun with its options; it may be told of several.
     package init(
         _ arguments: [String], standardInput: String = "", standardOutput: String? = nil,
-        environment added: [String: String] = [:]
+        environment added: [String: String] = [:], launcher: [String] = []
     ) throws {
         folder = try TemporaryFolder()
         var ends: [Int32] = [0, 0]
@@ -60,12 +66,12 @@ package final class RunningCommand {
         posix_spawn_file_actions_addopen(&actions, 1, standardOutput ?? folder.path + "/out", flags, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/err", flags, 0o600)
         let binary = try Self.binary()
-        let words = ([binary] + arguments).map { strdup($0) } + [nil]
+        let words = (launcher + [binary] + arguments).map { strdup($0 == Self.itself ? binary : $0) } + [nil]
         defer { for word in words { free(word) } }
         let variables = ["PATH=/usr/bin:/bin"] + added.map { "\($0.key)=\($0.value)" }
         let environment = variables.map { strdup($0) } + [nil]
         defer { for variable in environment { free(variable) } }
-        let status = posix_spawn(&process, binary, &actions, nil, words, environment)
+        let status = posix_spawn(&process, launcher.first ?? binary, &actions, nil, words, environment)
         close(ends[0])
         guard status == 0 else { throw Missing() }
         if !standardInput.isEmpty {

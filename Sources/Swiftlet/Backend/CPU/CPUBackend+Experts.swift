@@ -68,11 +68,12 @@ extension CPUBackend {
     }
 
     package func mixtureOfExperts(
-        _ x: CPUBuffer, rows: Int, logits: CPUBuffer, _ experts: CPUExperts, workspace: CPUBuffer, into out: CPUBuffer
+        _ x: CPUBuffer, rows: Int, logits: CPUBuffer, _ experts: CPUExperts, workspace: CPUBuffer, adds: Bool,
+        into out: CPUBuffer
     ) {
         withUnsafePointer(to: experts.value) {
             swiftlet_mixture_of_experts(
-                cpu, $0, x.memory, x.stride, Int32(rows), logits.floats, logits.stride, true, out.floats, out.stride,
+                cpu, $0, x.memory, x.stride, Int32(rows), logits.floats, logits.stride, adds, out.floats, out.stride,
                 workspace.memory)
         }
     }
