@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--mpi", action="store_true", help="ranks in processes under mpirun, too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -40,8 +40,8 @@ def main():
             json.dump(CONFIG, file)
         bench = [
             arguments.binary, "bench", "latency", "--quiet", "--model", folder, "--load-format", "dummy",
-            "--max-model-len", "1024", "--batch-size", str(arguments.batch_size), "--input-len", "32",
-            "--output-len", "65", "--num-iters-warmup", "0", "--num-iters", "1"]
+            "--max-model-len", "1024", "--batch-size", str(arguments.batch_size), "--input-len", "16",
+            "--output-len", "25", "--num-iters-warmup", "0", "--num-iters", "1"]
         ranks = ["-tp", str(arguments.ranks)]
         threads = ["--threads", str(arguments.threads)]
         jobs = {"one rank": bench + threads, f"{arguments.ranks} ranks": bench + threads + ranks}
@@ -55,10 +55,13 @@ def main():
                 step = step_seconds(jobs[name], arguments.batch_size)
                 readings[name].append(step)
                 print(f"round {turn + 1}, {name}: {step * 1000:.2f} ms a step", flush=True)
-        base = statistics.median(readings["one rank"])
         for name, values in readings.items():
-            median = statistics.median(values)
-            print(f"{name}: {median * 1000:.2f} ms a step of {arguments.batch_size}, {100 * (median / base - 1):+.1f} %")
+            # Neighbours in time, because the machine's speed swings.
+            ratios = [value / base for value, base in zip(values, readings["one rank"])]
+            print(
+                f"{name}: {statistics.median(values) * 1000:.2f} ms a step of {arguments.batch_size}; of one rank's, in "
+                f"each round: median {100 * (statistics.median(ratios) - 1):+.1f} %, "
+                f"{100 * (min(ratios) - 1):+.1f} % to {100 * (max(ratios) - 1):+.1f} %")
 
 
 if __name__ == "__main__":

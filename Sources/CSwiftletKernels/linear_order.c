@@ -31,10 +31,10 @@ static void order_rows(void *context, int32_t item, int32_t thread) {
         uint8_t *out = work->out + (size_t)row * work->out_stride;
         if (work->is_bf16)
             for (int32_t c = 0; c < work->columns; c++)
-                ((uint16_t *)out)[c] = ((const uint16_t *)x)[work->order[c]];
+                ((uint16_t *)out)[c] = work->order[c] < 0 ? 0 : ((const uint16_t *)x)[work->order[c]];
         else
             for (int32_t c = 0; c < work->columns; c++)
-                ((uint32_t *)out)[c] = ((const uint32_t *)x)[work->order[c]];
+                ((uint32_t *)out)[c] = work->order[c] < 0 ? 0 : ((const uint32_t *)x)[work->order[c]];
     }
 }
 

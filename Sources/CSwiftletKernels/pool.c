@@ -148,6 +148,8 @@ static void bind_to(pthread_t handle, int32_t core) {
 #endif
 }
 
+void swiftlet_bind_this_thread(int32_t core) { bind_to(pthread_self(), core); }
+
 /// Counts the nodes, which are numbered from 0 on in the order of the threads.
 static bool place(swiftlet_pool *pool, const swiftlet_place *places) {
     pool->nodes = 1;

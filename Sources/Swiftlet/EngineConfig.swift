@@ -102,6 +102,8 @@ public struct EngineConfig: Sendable, Hashable {
     public var tensorParallelSize: Int
     /// Where they run. Default threads.
     public var rankPlacement: RankPlacement = .threads
+    /// Of several engines in one process.
+    package var processShare = ProcessShare()
     /// Bind each thread to a core when they take all cores of this process. Default on. (The engine's own stays free.)
     public var pinThreads: Bool
     /// `avx512bf16`, `avx512vnni`, `avx512`, `avx2vnni`, `avx2`, `neonbf16`, `neondot`, `neon` or `portable`. Default: the best this machine has.

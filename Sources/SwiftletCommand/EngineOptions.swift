@@ -189,14 +189,30 @@ package struct EngineOptions: ParsableArguments {
     package func load(
         environment: [String: String], providedTokens: Int? = nil, change: (inout EngineConfig) -> Void = { _ in }
     ) async throws -> LLM {
+        let engines = try await load(1, environment: environment, providedTokens: providedTokens, change: change)
+        return engines.engines[0]
+    }
+
+    /// The same for several engines that share out requests.
+    package func load(
+        _ count: Int, environment: [String: String], providedTokens: Int? = nil,
+        change: (inout EngineConfig) -> Void = { _ in }
+    ) async throws -> Replicas {
         let options = try await resolved()
         var config = try options.config(launched: .current)
+        if count > 1 && config.rankPlacement == .processes {
+            throw LLMError(
+                .invalidConfiguration, "data-parallel-size is \(count); between processes requests are not shared out")
+        }
         change(&config)
         if let providedTokens { config.providedTokens = max(config.providedTokens, providedTokens) }
         if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
-        let llm = try await LLM(
-            options.model, tokenizer: tokenizer, config: config, logger: logger(environment: environment))
-        if !quiet { Console.note((model.map { "\($0): " } ?? "") + llm.summary) }
-        return llm
+        let logger = logger(environment: environment)
+        let engines = try await Replicas.load(count: count, config: config) { config in
+            try await LLM(options.model, tokenizer: options.tokenizer, config: config, logger: logger)
+        }
+        let each = count > 1 ? "\(count) replicas, each " : ""
+        if !quiet { Console.note((model.map { "\($0): " } ?? "") + each + engines.engines[0].summary) }
+        return engines
     }
 }

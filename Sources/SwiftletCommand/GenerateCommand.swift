@@ -44,6 +44,9 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     @OptionGroup(title: "Completion options")
     package var completion: CompletionOptions
 
+    @OptionGroup(title: "Batch options")
+    package var replicas: ReplicaOptions
+
     @OptionGroup(title: "Engine options")
     package var engine: EngineOptions
 
@@ -55,6 +58,9 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
         }
         if input != nil && !prompts.isEmpty {
             throw ValidationError("Give prompts or --input, not both.")
+        }
+        if input == nil && replicas.count > 1 {
+            throw ValidationError("--data-parallel-size is for --input.")
         }
     }
 
@@ -117,21 +123,21 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
         let file = input == "-" ? File.standardInput : try File(input, .read)
         if file.isDirectory { throw LLMError(.inputOutput, "can't read \(input): it is a folder") }
         try OrderedOutput.check(path, input: file)
-        let llm = try await load()
+        let engines = try await engine.load(replicas.count, environment: ProcessInfo.processInfo.environment)
         let output = try OrderedOutput(path, input: file)
         if let kept = output.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
         interrupts.needEnding()
-        let run = batch(llm, LineReader(file), output)
+        let run = batch(engines, LineReader(file), output)
         let showsBar = File.standardError.isTerminal && !engine.quiet
-        let bar = showsBar ? ProgressBar(of: run, on: llm, totalBytes: file.size) : nil
+        let bar = showsBar ? ProgressBar(of: run, on: engines, totalBytes: file.size) : nil
         let clock = ContinuousClock()
         let start = clock.now
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await run.run()) } catch { outcome = .failure(error) }
         let seconds = (clock.now - start).inSeconds
-        let statistics = llm.statistics
+        let statistics = engines.statistics
         await bar?.stop()
-        await llm.shutdown()
+        await engines.shutdown()
         if case .failure(let error) = outcome {
             let finished = Format.count(output.count, "finished request")
             let state = "\(path) is unchanged; \(finished) in \(output.partialPath)"
@@ -139,21 +145,26 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
             Console.note("interrupted: \(state); \(Self.describe(statistics))")
             throw Interrupts.exitCode
         }
+        if engines.failedCount > 0 {
+            Console.note(
+                "\(Format.count(engines.failedCount)) of \(Format.count(engines.engines.count, "replica")) failed; the others "
+                    + "began \(Format.count(engines.restartedCount, "request")) again")
+        }
         try report(run.progress, statistics, seconds: seconds, path)
     }
 
-    private func batch(_ llm: LLM, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
+    private func batch(_ engines: Replicas, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
         let shrinks = sampling.maxTokens == nil
         let config = engine.config
         return BatchRun(
             reader: reader, output: output,
-            defaults: params(over: llm.defaultSamplingParams),
-            // Enough to keep the engine's batch full, and never more than it lets wait.
-            window: min(4 * config.maxSequences, config.maxQueuedRequests ?? .max)
+            defaults: params(over: engines.engines[0].defaultSamplingParams),
+            // Enough to keep each engine's batch full, and never more than it lets wait.
+            window: engines.engines.count * min(4 * config.maxSequences, config.maxQueuedRequests ?? .max)
         ) { line in
             var request = line.request
             request.shrinksMaxTokens = shrinks && !line.namesMaxTokens
-            return try await llm.stream(request).collect()
+            return try await engines.run { [request] llm in try await llm.stream(request).collect() }
         }
     }
 

@@ -55,11 +55,12 @@ struct BatchInvarianceTests {
         [EngineConfig.DataType.float32, .bfloat16])
     func ranks(model: String, dtype: EngineConfig.DataType) async throws {
         for ranks in [2, 3] {
-            let counters = try await Self.compare(model, dtype, level: nil, rounds: 6, ranks: ranks)
-            #expect(counters.preemptions > 5 && counters.prefixCacheHits > 200)
+            let counters = try await Self.compare(model, dtype, level: nil, rounds: 8, ranks: ranks)
+            #expect(counters.preemptions > 0 && counters.prefixCacheHits > 100)
         }
-        _ = try await Self.compare(model, dtype, .int8, level: nil, rounds: 2, ranks: 2)
-        _ = try await Self.compare(DummyModel.qwen3MoE, dtype, level: nil, rounds: 2, ranks: 2)
+        _ = try await Self.compare(model, dtype, .int8, level: nil, rounds: 1, ranks: 2)
+        _ = try await Self.compare(DummyModel.qwen3MoE, dtype, level: nil, rounds: 1, ranks: 2)
+        _ = try await Self.compare(DummyModel.olmo2, dtype, level: nil, rounds: 1, ranks: 2)
     }
 
     @Test(

@@ -137,6 +137,45 @@ struct RankTests {
         #expect(Double(compared) > 0.97 * Double(total), "\(compared) of \(total) tokens")
     }
 
+    @Test(
+        "Folders of quantised weights, cut at their groups or with an order of columns",
+        arguments: QuantizedFolderTests.variants)
+    func quantizedFolders(variant: QuantizedFolderTests.Variant) throws {
+        let folder = QuantizedFolder(
+            variant.layout, groupSize: variant.groupSize, hasZeros: variant.hasZeros, hasOrder: variant.hasOrder,
+            scaleType: variant.scaleType)
+        let prompt = (0..<50).map { TokenID($0 * 5 % 67) }
+        try LoaderFixtures.withDirectory { path in
+            try folder.write(path + "/stored")
+            try folder.writeExpanded(path + "/expanded")
+            let expected = try Self.logits(path + "/expanded", Self.config(1), [prompt])[0]
+            for ranks in 2...4 {
+                let logits = Result { try Self.logits(path + "/stored", Self.config(ranks), [prompt])[0] }
+                // The output projection has 128 columns, of four heads, and a group is some rank's alone; of columns in
+                // an order of their own, a rank takes its part.
+                let isOrdered = variant.hasOrder && (1..<128).contains(variant.groupSize)
+                if isOrdered || ranks * max(variant.groupSize, 32) <= 128 {
+                    #expect(relativeDistance(try logits.get(), expected) < 1e-5, "\(ranks) ranks")
+                } else {
+                    let error = #expect(throws: LLMError.self) { try logits.get() }
+                    #expect(error?.message.contains("cut a group of \(variant.groupSize)") == true)
+                }
+            }
+        }
+    }
+
+    @Test(
+        "Fixtures of quantised weights with two ranks", arguments: QuantizedFolderTests.fixtures)
+    func quantizedFixtures(name: String) throws {
+        let golden = try #require(Shared.json(QuantizedFolderTests.fixture(name) + "/golden.json")["cases"])
+        let prompts = golden.elements.map { $0["prompt_ids"]!.ids }
+        let found = try Self.logits(QuantizedFolderTests.fixture(name), Self.config(2), prompts)
+        for (logits, testCase) in zip(found, golden.elements) {
+            let distance = relativeDistance(logits, testCase["last_logits"]!.floats)
+            #expect(distance < (name == "w8a8" ? 5e-2 : 1e-4))
+        }
+    }
+
     @Test("More logits than fit a slice: rank 0 reads one while the others write the next")
     func manyLogits() async throws {
         let folder = ConformanceTests.folder("tiny-qwen3-7to1-d24")
@@ -275,6 +314,17 @@ struct RankTests {
         first.leave()
         others.join()
         #expect(found.withLock { $0 } == [7, 7, 7])
+    }
+
+    @Test("A23: biases of every projection, cut or there once, are what one rank has")
+    func a23Biases() throws {
+        #expect(try Self.distance("tiny-llama-linear-biases", ranks: [2, 3, 4]) { _ in } < 1e-5)
+    }
+
+    @Test("With more threads than cores, ranks that wait park at once")
+    func parking() throws {
+        #expect(ThreadRank(try RankGroup(count: 2, threadCount: 1), 0).spins)
+        #expect(!ThreadRank(try RankGroup(count: 2, threadCount: 4096), 0).spins)
     }
 
     @Test("A27: two engines with ranks in one process; A28: they leave no thread behind")

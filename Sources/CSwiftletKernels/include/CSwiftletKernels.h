@@ -73,6 +73,9 @@ void swiftlet_cpu_park(swiftlet_cpu *cpu);
 void swiftlet_parallel_for(swiftlet_cpu *cpu, int32_t items, void (*task)(void *context, int32_t item, int32_t thread),
                            void *context);
 
+/// Binds the calling thread, and those it starts from now on, to a core. A hint: failing to is no failure.
+void swiftlet_bind_this_thread(int32_t core);
+
 /// Runs `body(context)` on a new detached thread with a stack of 8 MiB. False when none can be started.
 bool swiftlet_thread_start(void (*body)(void *context), void *context);
 
@@ -210,7 +213,9 @@ typedef struct {
     const void *scales;         // [rows, groups], of any byte alignment
     swiftlet_source scale_type;
     size_t scale_row_stride, scale_group_stride;
-    const int32_t *order;       // [columns]: which column of `weights` comes where, x alike; NULL: as they are
+    const int32_t *order;       // [columns]: which column of `weights` comes where, x alike, or -1: none, x is 0 there;
+                                // NULL: as they are
+    const int32_t *groups;      // [groups of the matrix]: which of the checkpoint's each is; NULL: as they are
     swiftlet_part part;
     int32_t first_row, rows;    // that they go to
 } swiftlet_int4_source;

@@ -52,16 +52,19 @@ extension ModelLoader {
         return shards
     }
 
-    /// This process's share of what is free on the machine.
-    private func availableMemory(_ process: MPIRank?) -> Int? {
-        Platform.availableMemory().map { $0 / (process?.neighbours ?? 1) }
+    /// This process's share of what is free on the machine, or the engine's share of that.
+    private func availableMemory(_ process: MPIRank?, loaded bytes: Int = 0) -> Int? {
+        Platform.availableMemory().map { free in
+            min(free / (process?.neighbours ?? 1), config.processShare.memory.map { max(0, $0 - bytes) } ?? .max)
+        }
     }
 
     /// Of all ranks of this process. Launchers bind a process to its cores; where one did not, the processes of a machine
     /// share them.
     func threadCount(_ process: MPIRank?) -> Int {
         guard config.threads == nil, let process else {
-            return max(config.threads ?? Platform.coreCount(), process == nil ? config.tensorParallelSize : 1)
+            let own = config.processShare.part(of: config.threads ?? Platform.coreCount()).count
+            return max(own, process == nil ? config.tensorParallelSize : 1)
         }
         return max(1, Platform.coreCount() / (Platform.isBound ? 1 : process.neighbours))
     }
@@ -107,8 +110,8 @@ extension ModelLoader {
         _ plan: MemoryPlan, _ threads: Int, link: RankLink? = nil, others: RankThreads? = nil
     ) throws(LLMError) -> CPUBackend {
         try CPUBackend(
-            level: config.cpuLevel, threads: threads, isPinned: config.pinThreads, dtype: plan.dtype,
-            kvCacheType: config.kvCacheType, link: link, others: others)
+            level: config.cpuLevel, threads: threads, isPinned: config.pinThreads, share: config.processShare,
+            dtype: plan.dtype, kvCacheType: config.kvCacheType, link: link, others: others)
     }
 
     /// Loads one rank's shard and makes its KV cache. `backend` is `cpu`, or something around it.
@@ -122,7 +125,8 @@ extension ModelLoader {
         ).load(positions: plan.maxModelLength)
         // What is free is known when all ranks have loaded; a block has the same number on all of them.
         _ = try cpu.minimum(0)
-        let blockCount = try cpu.minimum(try plan.blockCount(available: availableMemory(cpu.process)))
+        let blockCount = try cpu.minimum(
+            try plan.blockCount(available: availableMemory(cpu.process, loaded: plan.weightBytes)))
         var caches: [B.Cache] = []
         for _ in 0..<shard.config.layerCount {
             caches.append(try backend.makeCache(of: shard, blockCount: blockCount, blockSize: config.blockSize))

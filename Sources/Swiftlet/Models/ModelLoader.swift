@@ -53,6 +53,12 @@ package struct ModelLoader: Sendable {
         others: @escaping @Sendable (CPUBackend) -> Other
     ) throws(LLMError) -> (Engine<B>, LoadedModel) {
         let prepared = try prepare()
+        if let process = prepared.process, process.rank > 0 {
+            throw LLMError(
+                .invalidConfiguration,
+                "process \(process.rank) of \(process.count) has to follow the first one (LLM.follow), which alone has an engine"
+            )
+        }
         let (files, plan, modelConfig) = (prepared.files, prepared.plan, prepared.plan.config)
         // A large vocabulary takes as long as a good part of the weights.
         let tokenizerBeside = try Deferred { () throws(LLMError) in try loadTokenizer(files) }

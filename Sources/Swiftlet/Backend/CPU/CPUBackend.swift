@@ -29,11 +29,12 @@ package final class CPUBackend: Backend {
     ///   - threads: Of all ranks of this process together, at least one for each of them.
     ///   - isPinned: Bind each thread to a core, if they take all cores of this process. (With fewer, two engines would
     ///     be bound to the same ones.)
+    ///   - share: Of the process's cores.
     ///   - link: To the other ranks.
     ///   - others: The other ranks' threads, which end with this backend.
     /// - Throws: `invalidConfiguration` when the level is unknown or not supported by this machine.
     package init(
-        level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype,
+        level name: String?, threads: Int, isPinned: Bool, share: ProcessShare = ProcessShare(), dtype: swiftlet_dtype,
         kvCacheType: EngineConfig.KVCacheType = .automatic, link: RankLink? = nil, others: RankThreads? = nil
     ) throws(LLMError) {
         level = try Self.level(named: name)
@@ -43,12 +44,15 @@ package final class CPUBackend: Backend {
         self.kvCacheType = kvCacheType
         self.link = link
         self.others = others
-        let cores = isPinned ? Platform.cores() : []
+        let all = isPinned ? Platform.cores() : []
+        let cores = Array(all[share.part(of: all.count)])
         let places = cores.count == threads ? Self.places(cores[own]) : nil
         guard let cpu = swiftlet_cpu_create(level, Int32(own.count), places) else {
             throw LLMError(.outOfMemory, "\(own.count) threads can't be started; use fewer (--threads)")
         }
         if let link, !link.spins { swiftlet_cpu_park(cpu) }
+        // Rank 0's thread is the engine's, from which the runtime may start others.
+        if let link, link.hasOwnThread, let place = places?.first { swiftlet_bind_this_thread(place.core) }
         self.cpu = cpu
         kernelRows = .allocate(capacity: 64)
         kernelRows.initialize(repeating: swiftlet_sample_row())
@@ -132,8 +136,8 @@ package final class CPUBackend: Backend {
         }
         let (format, groups) = stored.format.kernels
         let matrix = try CPUMatrix(
-            rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated, groups: groups,
-            order: stored.order)
+            rows: rows, columns: stored.order?.columns.count ?? columns, dtype: dtype, format: format, isGated: isGated,
+            groups: groups, order: stored.order)
         storedLoads.add(stored, into: matrix)
         return matrix
     }

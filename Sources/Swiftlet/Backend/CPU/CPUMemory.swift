@@ -25,30 +25,37 @@ package final class CPUPages {
 
 package final class CPUMatrix {
     package let value: swiftlet_matrix
-    /// [columns]: which column of x each column belongs to; nil: its own.
+    /// [columns]: which column of x each column belongs to, or -1; nil: its own.
     let columnOrder: UnsafePointer<Int32>?
+    /// [groups]: which of a checkpoint's groups each is; nil: as they are.
+    let groupOrder: UnsafePointer<Int32>?
     private let pages: CPUPages
 
     init(
         rows: Int, columns: Int, dtype: swiftlet_dtype, format: swiftlet_weights, isGated: Bool,
-        groups: swiftlet_groups = CPUMatrix.ownGroups, order: [Int32]? = nil
+        groups: swiftlet_groups = CPUMatrix.ownGroups, order: StoredMatrix.Order? = nil
     ) throws(LLMError) {
         var matrix = try Self.layout(
             rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated, groups: groups)
         pages = try CPUPages(byteCount: swiftlet_matrix_bytes(&matrix), for: "a weight matrix of \(rows) x \(columns)")
         matrix.words = pages.memory.assumingMemoryBound(to: UInt32.self)
         value = matrix
-        columnOrder = order.map { order in
-            let copy = UnsafeMutablePointer<Int32>.allocate(capacity: order.count)
-            copy.initialize(from: order, count: order.count)
-            return UnsafePointer(copy)
-        }
+        columnOrder = Self.copy(order?.columns)
+        groupOrder = Self.copy(order?.groups)
+    }
+
+    private static func copy(_ numbers: [Int32]?) -> UnsafePointer<Int32>? {
+        guard let numbers else { return nil }
+        let copy = UnsafeMutablePointer<Int32>.allocate(capacity: numbers.count)
+        copy.initialize(from: numbers, count: numbers.count)
+        return UnsafePointer(copy)
     }
 
     private init(_ value: swiftlet_matrix, in pages: CPUPages) {
         self.value = value
         self.pages = pages
         columnOrder = nil
+        groupOrder = nil
     }
 
     /// Matrices side by side in one piece of memory: each alone would not fill its huge pages.
@@ -81,7 +88,10 @@ package final class CPUMatrix {
             gated: isGated)
     }
 
-    deinit { columnOrder?.deallocate() }
+    deinit {
+        columnOrder?.deallocate()
+        groupOrder?.deallocate()
+    }
 
     /// Of four-bit weights that are quantised here.
     static var ownGroups: swiftlet_groups {

@@ -34,6 +34,11 @@ package enum RankLink {
         }
     }
 
+    /// Whether its thread was started for it.
+    var hasOwnThread: Bool {
+        if case .threads(let link) = self { link.rank > 0 } else { false }
+    }
+
     func fail(_ error: LLMError) {
         switch self {
         case .threads(let link): link.fail(error)
