@@ -28,13 +28,12 @@ typedef struct {
     int32_t *experts;       // [tokens, per_token], ascending
     float *weights;         // [tokens, per_token]
     int32_t *rows;          // [tokens, per_token]
-    int32_t *tokens_of;     // [rows]
     int32_t *starts;        // [count + 1], the first row of each expert
     linear_work *products;  // [count], of experts that have rows
     expert_round *rounds;
-    uint8_t *x, *activated;       // [rows], of the dtype or quantised
+    uint8_t *x, *activated;       // [rows], of the dtype or quantised, in the order of the matrices' columns
     float *x_scales, *activated_scales;
-    uint8_t *unsorted, *exact;    // [tokens], [rows]: x before it is sorted, activations before they are quantised
+    uint8_t *unsorted, *exact;    // [tokens], [rows]: x before it is sorted, activations as they are computed
     float *unsorted_scales;
     float *partials;              // [rows, hidden]
     size_t x_stride, activated_stride, exact_stride, partials_stride;  // in bytes, but of partials in values
@@ -69,20 +68,21 @@ static expert_space space_at(const swiftlet_experts *experts, int32_t tokens, ui
     bool x_is_quantized = is_quantized(gate_up), activated_is_quantized = is_quantized(down);
     space.x_stride = row_stride(gate_up->columns, x_is_quantized ? 1 : element_bytes(gate_up));
     space.exact_stride = row_stride(down->columns, element_bytes(down));
+    // Where the activations are not what the last product reads.
+    bool activated_is_apart = activated_is_quantized || experts->down_orders != NULL;
     space.activated_stride = activated_is_quantized ? row_stride(down->columns, 1) : space.exact_stride;
     space.partials_stride = row_stride(down->rows, 4) / 4;
 #define CARVE(n) carve(base, &used, n)
     space.experts = CARVE(rows * 4);
     space.weights = CARVE(rows * 4);
     space.rows = CARVE(rows * 4);
-    space.tokens_of = CARVE(rows * 4);
     space.starts = CARVE((count + 1) * 4);
     space.products = CARVE(count * sizeof(linear_work));
     space.rounds = CARVE((count + rows / SWIFTLET_CHUNK_TOKENS) * sizeof(expert_round));
     space.x = CARVE(rows * space.x_stride);
     space.exact = CARVE(rows * space.exact_stride);
     space.partials = CARVE(rows * space.partials_stride * 4);
-    space.activated = activated_is_quantized ? CARVE(rows * space.activated_stride) : space.exact;
+    space.activated = activated_is_apart ? CARVE(rows * space.activated_stride) : space.exact;
     space.activated_scales = CARVE(activated_is_quantized ? rows * 4 : 0);
     space.unsorted = CARVE(x_is_quantized ? slice * space.x_stride : 0);
     space.unsorted_scales = CARVE(x_is_quantized ? slice * 4 : 0);
@@ -115,10 +115,7 @@ static void sort_rows(const swiftlet_experts *experts, int32_t tokens, const exp
     memset(starts, 0, ((size_t)experts->count + 1) * sizeof(int32_t));
     for (int32_t i = 0; i < rows; i++) starts[space->experts[i] + 1]++;
     for (int32_t expert = 0; expert < experts->count; expert++) starts[expert + 1] += starts[expert];
-    for (int32_t i = 0; i < rows; i++) {
-        space->rows[i] = starts[space->experts[i]]++;
-        space->tokens_of[space->rows[i]] = i / experts->per_token;
-    }
+    for (int32_t i = 0; i < rows; i++) space->rows[i] = starts[space->experts[i]]++;
     // Each start is now where the next expert's rows begin.
     memmove(starts + 1, starts, (size_t)experts->count * sizeof(int32_t));
     starts[0] = 0;
@@ -126,10 +123,14 @@ static void sort_rows(const swiftlet_experts *experts, int32_t tokens, const exp
 
 typedef struct {
     const expert_space *space;
-    const uint8_t *x;        // [tokens]
-    const float *x_scales;   // [tokens], of quantised x
-    size_t x_stride, bytes;  // of a row, in bytes
-    int32_t rows, rows_per_item;
+    const swiftlet_matrix *matrix;   // that multiplies the copies
+    const int32_t *const *orders;    // of the experts' columns, or NULL
+    const uint8_t *x;                // [tokens], or [rows] as sorted
+    const float *x_scales;           // [tokens], of quantised x
+    uint8_t *out;                    // [rows]
+    size_t x_stride, out_stride, bytes;  // of a row, in bytes
+    int32_t per_token, rows, rows_per_item;
+    bool is_sorted;                  // x is
 } copy_work;
 
 static void copy_rows(void *context, int32_t item, int32_t thread) {
@@ -138,11 +139,22 @@ static void copy_rows(void *context, int32_t item, int32_t thread) {
     const expert_space *space = work->space;
     int32_t first = item * work->rows_per_item, rest = work->rows - first;
     int32_t end = first + (rest < work->rows_per_item ? rest : work->rows_per_item);
-    for (int32_t row = first; row < end; row++) {
-        int32_t token = space->tokens_of[row];
-        memcpy(space->x + (size_t)row * space->x_stride, work->x + (size_t)token * work->x_stride, work->bytes);
+    for (int32_t i = first; i < end; i++) {
+        int32_t row = space->rows[i], token = i / work->per_token;
+        const uint8_t *x = work->x + (size_t)(work->is_sorted ? row : token) * work->x_stride;
+        uint8_t *out = work->out + (size_t)row * work->out_stride;
+        const int32_t *order = work->orders == NULL ? NULL : work->orders[space->experts[i]];
+        if (order == NULL)
+            memcpy(out, x, work->bytes);
+        else
+            swiftlet_order_row(work->matrix, order, x, out);
         if (work->x_scales != NULL) space->x_scales[row] = work->x_scales[token];
     }
+}
+
+static void copy(swiftlet_cpu *cpu, copy_work *work) {
+    work->rows_per_item = COPY_BYTES / (int32_t)work->bytes + 1;
+    swiftlet_parallel_for(cpu, swiftlet_ceil_div(work->rows, work->rows_per_item), copy_rows, work);
 }
 
 // As eight-bit integers, rows of `out_stride` bytes.
@@ -162,8 +174,9 @@ static void gather(swiftlet_cpu *cpu, const swiftlet_experts *experts, const voi
     const swiftlet_matrix *gate_up = experts->gate_up;
     size_t element = element_bytes(gate_up);
     copy_work work = {
-        .space = space, .x = x, .x_stride = x_stride * element, .bytes = (size_t)gate_up->columns * element,
-        .rows = tokens * experts->per_token,
+        .space = space, .matrix = gate_up, .orders = experts->gate_up_orders, .x = x, .out = space->x,
+        .x_stride = x_stride * element, .out_stride = space->x_stride, .bytes = (size_t)gate_up->columns * element,
+        .per_token = experts->per_token, .rows = tokens * experts->per_token,
     };
     if (is_quantized(gate_up)) {
         quantize(cpu, gate_up, x, x_stride, tokens, space->unsorted, space->x_stride, space->unsorted_scales);
@@ -172,8 +185,18 @@ static void gather(swiftlet_cpu *cpu, const swiftlet_experts *experts, const voi
         work.x_stride = space->x_stride;
         work.bytes = (size_t)gate_up->columns;
     }
-    work.rows_per_item = COPY_BYTES / (int32_t)work.bytes + 1;
-    swiftlet_parallel_for(cpu, swiftlet_ceil_div(work.rows, work.rows_per_item), copy_rows, &work);
+    copy(cpu, &work);
+}
+
+// The activations, each row in the order of its expert's columns.
+static void reorder(swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t tokens, const expert_space *space) {
+    copy_work work = {
+        .space = space, .matrix = experts->down, .orders = experts->down_orders, .x = space->exact,
+        .out = space->activated, .x_stride = space->exact_stride, .out_stride = space->activated_stride,
+        .bytes = (size_t)experts->down->columns * element_bytes(experts->down), .per_token = experts->per_token,
+        .rows = tokens * experts->per_token, .is_sorted = true,
+    };
+    copy(cpu, &work);
 }
 
 // --- Products -----------------------------------------------------------------------------------------------
@@ -248,6 +271,8 @@ static void mix(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *
     if (is_quantized(down))
         quantize(cpu, down, space->exact, space->exact_stride / element_bytes(down), tokens * experts->per_token,
                  space->activated, space->activated_stride, space->activated_scales);
+    else if (experts->down_orders != NULL)
+        reorder(cpu, experts, tokens, space);
     multiply(cpu, experts, down, space, space->activated, space->activated_stride, space->activated_scales,
              SWIFTLET_STORE_FLOAT, (uint8_t *)space->partials, space->partials_stride * 4);
     sum(cpu, experts, tokens, space, adds, out, out_stride);

@@ -153,6 +153,9 @@ typedef struct {
 /// to the caller.
 linear_work swiftlet_linear_work(const swiftlet_cpu *cpu, const swiftlet_matrix *matrix, int32_t tokens);
 
+// out [columns]: a row of x, of the matrix's dtype, in the order of its columns (see swiftlet_linear_ordered).
+void swiftlet_order_row(const swiftlet_matrix *matrix, const int32_t *order, const void *x, void *out);
+
 /// What an item of linear_work is.
 typedef struct {
     int32_t panel, first, tokens;

@@ -17,25 +17,27 @@ typedef struct {
     const uint8_t *x;  // [rows, columns]
     uint8_t *out;      // [rows, columns]
     const int32_t *order;
+    const swiftlet_matrix *matrix;
     size_t x_stride, out_stride;  // in bytes
-    int32_t rows, columns, rows_per_item;
-    bool is_bf16;
+    int32_t rows, rows_per_item;
 } order_work;
+
+void swiftlet_order_row(const swiftlet_matrix *matrix, const int32_t *order, const void *x, void *out) {
+    if (matrix->dtype == SWIFTLET_BFLOAT16)
+        for (int32_t c = 0; c < matrix->columns; c++)
+            ((uint16_t *)out)[c] = order[c] < 0 ? 0 : ((const uint16_t *)x)[order[c]];
+    else
+        for (int32_t c = 0; c < matrix->columns; c++)
+            ((uint32_t *)out)[c] = order[c] < 0 ? 0 : ((const uint32_t *)x)[order[c]];
+}
 
 static void order_rows(void *context, int32_t item, int32_t thread) {
     (void)thread;
     const order_work *work = context;
     int32_t first = item * work->rows_per_item, end = first + work->rows_per_item;
-    for (int32_t row = first; row < end && row < work->rows; row++) {
-        const uint8_t *x = work->x + (size_t)row * work->x_stride;
-        uint8_t *out = work->out + (size_t)row * work->out_stride;
-        if (work->is_bf16)
-            for (int32_t c = 0; c < work->columns; c++)
-                ((uint16_t *)out)[c] = work->order[c] < 0 ? 0 : ((const uint16_t *)x)[work->order[c]];
-        else
-            for (int32_t c = 0; c < work->columns; c++)
-                ((uint32_t *)out)[c] = work->order[c] < 0 ? 0 : ((const uint32_t *)x)[work->order[c]];
-    }
+    for (int32_t row = first; row < end && row < work->rows; row++)
+        swiftlet_order_row(work->matrix, work->order, work->x + (size_t)row * work->x_stride,
+                           work->out + (size_t)row * work->out_stride);
 }
 
 void swiftlet_linear_ordered(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const int32_t *order, const void *x,
@@ -50,12 +52,11 @@ void swiftlet_linear_ordered(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, c
     for (int32_t first = 0; first < tokens; first += at_once) {
         order_work work = {
             .x = (const uint8_t *)x + (size_t)first * x_stride * element, .out = (uint8_t *)cpu->quantized,
-            .order = order, .x_stride = x_stride * element, .out_stride = stride,
-            .rows = tokens - first < at_once ? tokens - first : at_once, .columns = matrix->columns,
-            .is_bf16 = matrix->dtype == SWIFTLET_BFLOAT16,
+            .order = order, .matrix = matrix, .x_stride = x_stride * element, .out_stride = stride,
+            .rows = tokens - first < at_once ? tokens - first : at_once,
         };
-        bool is_small = (int64_t)work.rows * work.columns <= INLINE_VALUES;
-        work.rows_per_item = is_small ? work.rows : swiftlet_ceil_div(ITEM_VALUES, work.columns);
+        bool is_small = (int64_t)work.rows * matrix->columns <= INLINE_VALUES;
+        work.rows_per_item = is_small ? work.rows : swiftlet_ceil_div(ITEM_VALUES, matrix->columns);
         swiftlet_parallel_for(cpu, swiftlet_ceil_div(work.rows, work.rows_per_item), order_rows, &work);
         void *to = (uint8_t *)out + (size_t)first * out_stride * output;
         if (cap > 0)

@@ -100,7 +100,7 @@ struct BatchRunTests {
             return output(of: request)
         }
         let task = Task { try await batch.run() }
-        while batch.progress.done == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        try await wait(for: "a request's end") { batch.progress.done > 0 }
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         #expect(folder.read("out") == nil)

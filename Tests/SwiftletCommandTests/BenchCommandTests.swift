@@ -104,7 +104,7 @@ struct BenchCommandTests {
         let command = try RunningCommand(
             words("bench latency --batch-size 1 --output-len 10000 --num-iters 1000")
                 + ["--json", folder.path + "/out.json"] + dummy(folder))
-        for _ in 0..<2000 where !command.errors.contains("kernels") { try await Task.sleep(for: .milliseconds(5)) }
+        try await command.wait(forError: "kernels")
         try await Task.sleep(for: .milliseconds(100))
         command.interrupt()
         let result = try await command.finish()

@@ -118,7 +118,7 @@ struct ChatTests {
     func interruptPipe() async throws {
         let folder = try TemporaryFolder()
         let command = try RunningCommand(endless(folder), standardInput: "Hi\n")
-        for _ in 0..<4000 where command.output.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+        try await command.waitForOutput()
         command.interrupt()
         let result = try await command.finish()
         #expect(result.code == 130 && !result.output.isEmpty, "\(result.errors)")

@@ -30,10 +30,7 @@ struct CommandLineTests {
     }
 
     private func wait(for text: String, in name: String, _ folder: TemporaryFolder) async throws {
-        for _ in 0..<2000 where folder.read(name)?.contains(text) != true {
-            try await Task.sleep(for: .milliseconds(5))
-        }
-        try #require(folder.read(name)?.contains(text) == true, "\(name) never had \(text)")
+        try await SwiftletTestSupport.wait(for: "\(text) in \(name)") { folder.read(name)?.contains(text) == true }
     }
 
     @Test("Version, help and wrong usage")
@@ -129,7 +126,7 @@ struct CommandLineTests {
     @Test("Ctrl-C while text is printed")
     func interruptPrompt() async throws {
         let command = try RunningCommand(["generate", "--ignore-eos", "-n", "64", "--max-tokens", "900", "Once"])
-        for _ in 0..<2000 where command.output.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+        try await command.waitForOutput()
         command.interrupt()
         let result = try await command.finish()
         #expect(result.code == 130, "\(result.errors)")

@@ -14,10 +14,7 @@ struct ServeCommandTests {
     @Test("It says where it listens and ends well on Ctrl-C")
     func signal() async throws {
         let command = try RunningCommand(["serve", "--port", "0", "--threads", "1", "--no-pin-threads"])
-        for _ in 0..<4000 where !command.errors.contains("serving http://127.0.0.1:") {
-            try await Task.sleep(for: .milliseconds(5))
-        }
-        #expect(command.errors.contains("serving http://127.0.0.1:"))
+        try await command.wait(forError: "serving http://127.0.0.1:")
         command.interrupt()
         let result = try await command.finish()
         #expect(result.code == 0, "\(result.errors)")

@@ -82,7 +82,7 @@ struct PullCommandTests {
         let path =
             bench.modelFolder + "/blobs/" + TestHub.sha256(TestModels.usual().files["model.safetensors"]!)
             + ".incomplete"
-        while size(path) != 100_000 { try await Task.sleep(for: .milliseconds(5)) }
+        try await command.wait(for: "100,000 bytes") { size(path) ?? 0 >= 100_000 }
         return command
     }
 
@@ -117,7 +117,7 @@ struct PullCommandTests {
         let bench = try PullBench()
         let first = try await startSlowly(bench)
         let second = try RunningCommand(["pull", TestModels.name], environment: environment(bench))
-        while !second.errors.contains("waiting for another download") { try await Task.sleep(for: .milliseconds(5)) }
+        try await second.wait(forError: "waiting for another download")
         bench.hub.release()
         let (one, two) = (try await first.finish(), try await second.finish())
         #expect(one.code == 0 && two.code == 0, "\(one.errors) \(two.errors)")

@@ -117,8 +117,8 @@ struct PullTests {
         bench.breakWeights(times: 99) { $0.stallAfter = 200_000 }
         try await withThrowingTaskGroup { group in
             for _ in 0..<4 { group.addTask { try await bench.pull() } }
-            while bench.hub.requests.count(where: { $0.path.hasPrefix("/api/") }) < 4 {
-                try await Task.sleep(for: .milliseconds(5))
+            try await wait(for: "four pulls") {
+                bench.hub.requests.count { $0.path.hasPrefix("/api/") } >= 4
             }
             bench.hub.release()
             for try await folder in group { #expect(folder == bench.snapshot) }
@@ -134,10 +134,10 @@ struct PullTests {
         let bench = try PullBench()
         bench.breakWeights(times: 99) { $0.stallAfter = 200_000 }
         let task = Task { try await bench.pull() }
-        while !bench.blobs.contains(where: {
-            $0.hasSuffix(".incomplete") && size(bench.modelFolder + "/blobs/" + $0) == 200_000
-        }) {
-            try await Task.sleep(for: .milliseconds(5))
+        try await wait(for: "200,000 bytes") {
+            bench.blobs.contains {
+                $0.hasSuffix(".incomplete") && size(bench.modelFolder + "/blobs/" + $0) ?? 0 >= 200_000
+            }
         }
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }

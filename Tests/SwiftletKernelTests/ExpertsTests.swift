@@ -72,7 +72,8 @@ extension Kernels {
                     down.withUnsafeBufferPointer { down in
                         var experts = swiftlet_experts(
                             gate_up: gateUp.baseAddress, down: down.baseAddress, count: Int32(count),
-                            per_token: Int32(perToken), renormalizes: renormalizes, activation: activation)
+                            per_token: Int32(perToken), renormalizes: renormalizes, activation: activation,
+                            gate_up_orders: nil, down_orders: nil)
                         for group in groups { run(pool, &experts, group, adds, &out, outStride) }
                     }
                 }

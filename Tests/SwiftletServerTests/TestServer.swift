@@ -159,6 +159,18 @@ struct SlowTokens: LogitsProcessor {
     }
 }
 
+/// The first tokens of prompts, in the order in which their answers began.
+final class FirstTokens: LogitsProcessor {
+    private let seen = Mutex<[TokenID]>([])
+    var prompts: [TokenID] { seen.withLock { $0 } }
+
+    func process(_ logits: inout MutableSpan<Float>, _ context: LogitsContext) {
+        guard context.tokens.count == context.promptTokenCount else { return }
+        let token = context.tokens[0]
+        seen.withLock { $0.append(token) }
+    }
+}
+
 /// Makes the model say given texts, the first one for the first choice and so on, and then end.
 struct ScriptedAnswers: LogitsProcessor {
     var answers: [[TokenID]]

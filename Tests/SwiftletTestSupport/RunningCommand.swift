@@ -103,6 +103,13 @@ package final class RunningCommand {
     /// Ends the process in the middle of what it does.
     package func terminate() { kill(process, SIGKILL) }
 
+    /// Whether it has not ended yet.
+    package var isRunning: Bool {
+        var information = siginfo_t()
+        return process > 0 && waitid(P_PID, id_t(process), &information, WEXITED | WNOHANG | WNOWAIT) == 0
+            && information.si_signo == 0
+    }
+
     /// Waits for the end; after `seconds` the process is killed, which shows as 128 + SIGKILL.
     package func finish(within seconds: Double = 15) async throws -> Finished {
         let clock = ContinuousClock()

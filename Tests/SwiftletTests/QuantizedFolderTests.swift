@@ -97,6 +97,24 @@ struct QuantizedFolderTests {
         }
     }
 
+    @Test("Experts are read as they are stored", arguments: QuantizedFolder.Layout.allCases, [32, 128])
+    func experts(layout: QuantizedFolder.Layout, groupSize: Int) throws {
+        // With an order of columns of their own, where the layout has it.
+        let hasOrder = groupSize == 32 && ![.awq, .awqGEMV].contains(layout)
+        let folder = QuantizedFolder(
+            layout, groupSize: groupSize, hasZeros: groupSize == 32, hasOrder: hasOrder, hasExperts: true)
+        let prompt = (0..<50).map { Int32($0 * 5 % 67) }
+        try LoaderFixtures.withDirectory { path in
+            try folder.write(path + "/stored")
+            try folder.writeExpanded(path + "/expanded")
+            let expected = try ModelHarness(path + "/expanded").lastLogits(prompt)
+            let stored = try ModelHarness(path + "/stored", threads: 2)
+            let logits = stored.lastLogits(prompt)
+            #expect(relativeDistance(logits, expected) < 1e-5)
+            #expect(stored.lastLogits(prompt, chunk: 7) == logits)
+        }
+    }
+
     @Test("The plan and info count packed weights")
     func memory() throws {
         try LoaderFixtures.withDirectory { path in

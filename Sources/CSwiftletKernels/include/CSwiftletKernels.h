@@ -343,6 +343,8 @@ typedef struct {
     int32_t per_token;               // 1...count, at most SWIFTLET_MAX_EXPERTS_PER_TOKEN
     bool renormalizes;               // a token's weights add up to one
     swiftlet_epilogue activation;    // of gate and up: SWIFTLET_GATED_SILU or SWIFTLET_GATED_GELU
+    /// [count] each: the order of an expert's columns, as swiftlet_linear_ordered takes it, or NULL. NULL: none has one.
+    const int32_t *const *gate_up_orders, *const *down_orders;
 } swiftlet_experts;
 
 /// Bytes that the operation below wants to work in for up to `tokens` tokens (`words` are not looked at). They are

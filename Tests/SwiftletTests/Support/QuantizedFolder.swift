@@ -17,6 +17,8 @@ struct QuantizedFolder {
     var hasOrder = false
     /// Phi-3's: the projections are two tensors.
     var isFused = false
+    /// Qwen3-MoE's: experts in place of the MLP, and a router that is not quantised.
+    var hasExperts = false
     var scaleType = "F16"
     /// By name.
     var tensors: [String: LoaderFixtures.Entry] = [:]
@@ -25,43 +27,68 @@ struct QuantizedFolder {
     private(set) var expanded: [String: LoaderFixtures.Entry] = [:]
 
     static let (hidden, intermediate, vocabulary) = (128, 256, 67)
+    static let experts = 4
 
     init(
         _ layout: Layout, groupSize: Int, hasZeros: Bool, hasOrder: Bool = false, isFused: Bool = false,
-        scaleType: String = "F16", seed: UInt64 = 1
+        hasExperts: Bool = false, scaleType: String = "F16", seed: UInt64 = 1
     ) {
         (self.layout, self.groupSize, self.hasZeros) = (layout, groupSize, hasZeros)
         (self.hasOrder, self.isFused, self.scaleType) = (hasOrder, isFused, scaleType)
+        self.hasExperts = hasExperts
         var random = LoaderRandom(seed: seed)
         var shared: [String: LoaderFixtures.Entry] = [:]
-        let (hidden, intermediate) = (Self.hidden, Self.intermediate)
+        let hidden = Self.hidden
         shared.addFloats("model.embed_tokens.weight", [Self.vocabulary, hidden], scale: 0.3, &random)
         shared.addFloats("model.norm.weight", [hidden], scale: 0.3, offset: 1, &random)
         let layer = "model.layers.0."
         shared.addFloats(layer + "input_layernorm.weight", [hidden], scale: 0.3, offset: 1, &random)
         shared.addFloats(layer + "post_attention_layernorm.weight", [hidden], scale: 0.3, offset: 1, &random)
-        for (name, width) in isFused ? [] : [("q", hidden), ("k", 64), ("v", 64)] {
-            shared.addFloats(layer + "self_attn.\(name)_proj.bias", [width], scale: 0.5, &random)
+        if hasExperts {
+            for name in ["q", "k"] {
+                shared.addFloats(layer + "self_attn.\(name)_norm.weight", [32], scale: 0.3, offset: 1, &random)
+            }
+            shared.addFloats(layer + "mlp.gate.weight", [Self.experts, hidden], scale: 0.3, &random)
+        } else if !isFused {
+            for (name, width) in [("q", hidden), ("k", 64), ("v", 64)] {
+                shared.addFloats(layer + "self_attn.\(name)_proj.bias", [width], scale: 0.5, &random)
+            }
         }
         (tensors, expanded) = (shared, shared)
-        let fused = [
-            ("self_attn.qkv_proj", hidden + 128, hidden, 0), ("self_attn.o_proj", hidden, hidden, 1),
-            ("mlp.gate_up_proj", 2 * intermediate, hidden, 2), ("mlp.down_proj", hidden, intermediate, 3),
-        ]
-        let separate = [
-            ("self_attn.q_proj", hidden, hidden, 0), ("self_attn.k_proj", 64, hidden, 0),
-            ("self_attn.v_proj", 64, hidden, 0), ("self_attn.o_proj", hidden, hidden, 1),
-            ("mlp.gate_proj", intermediate, hidden, 2), ("mlp.up_proj", intermediate, hidden, 2),
-            ("mlp.down_proj", hidden, intermediate, 3),
-        ]
         var orders: [Int: [Int]] = [:]
-        for (name, rows, columns, input) in isFused ? fused : separate {
+        for (name, rows, columns, input) in matrices {
             let groups = (0..<columns).map { groupSize == 0 ? 0 : $0 / groupSize }
             let groupOf = orders[input] ?? (hasOrder ? groups.shuffled(using: &random) : groups)
             orders[input] = groupOf
             add(layer + name, rows: rows, columns: columns, groupOf: groupOf, &random)
         }
         describe()
+    }
+
+    /// Those of a layer; matrices with the same `input` are products of the same rows.
+    private var matrices: [(name: String, rows: Int, columns: Int, input: Int)] {
+        let (hidden, intermediate) = (Self.hidden, Self.intermediate)
+        if isFused {
+            return [
+                ("self_attn.qkv_proj", hidden + 128, hidden, 0), ("self_attn.o_proj", hidden, hidden, 1),
+                ("mlp.gate_up_proj", 2 * intermediate, hidden, 2), ("mlp.down_proj", hidden, intermediate, 3),
+            ]
+        }
+        let attention = [
+            ("self_attn.q_proj", hidden, hidden, 0), ("self_attn.k_proj", 64, hidden, 0),
+            ("self_attn.v_proj", 64, hidden, 0), ("self_attn.o_proj", hidden, hidden, 1),
+        ]
+        guard hasExperts else { return attention + Self.feedForward("mlp.", input: 2) }
+        return attention + (0..<Self.experts).flatMap { Self.feedForward("mlp.experts.\($0).", input: 2 + 2 * $0) }
+    }
+
+    private static func feedForward(
+        _ prefix: String, input: Int
+    ) -> [(name: String, rows: Int, columns: Int, input: Int)] {
+        [
+            (prefix + "gate_proj", intermediate, hidden, input), (prefix + "up_proj", intermediate, hidden, input),
+            (prefix + "down_proj", hidden, intermediate, input + 1),
+        ]
     }
 
     private mutating func describe() {
@@ -192,13 +219,20 @@ struct QuantizedFolder {
 
     // MARK: - Folders
 
+    private var expertMembers: String {
+        """
+        , "num_experts": \(Self.experts), "num_experts_per_tok": 2, "norm_topk_prob": true,
+         "moe_intermediate_size": \(Self.intermediate)
+        """
+    }
+
     private func config(_ quantization: String) -> String {
         """
-        {"architectures": ["\(isFused ? "Phi3" : "Qwen2")ForCausalLM"], "hidden_size": \(Self.hidden),
+        {"architectures": ["\(isFused ? "Phi3" : hasExperts ? "Qwen3Moe" : "Qwen2")ForCausalLM"], "hidden_size": \(Self.hidden),
          "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
          "intermediate_size": \(Self.intermediate), "vocab_size": \(Self.vocabulary), "rms_norm_eps": 1e-6,
          "rope_theta": 10000.0, "tie_word_embeddings": true, "max_position_embeddings": 256, "original_max_position_embeddings": 256, "hidden_act": "silu",
-         "torch_dtype": "float32"\(quantization)}
+         "torch_dtype": "float32"\(hasExperts ? expertMembers : "")\(quantization)}
         """
     }
 

@@ -8,33 +8,45 @@ package final class CPUExperts {
     /// Keeps their memory.
     private let matrices: [CPUMatrix]
     private let list: UnsafeMutablePointer<swiftlet_matrix>  // gate and up of all, then down of all
+    private let orders: UnsafeMutablePointer<UnsafePointer<Int32>?>  // alike
 
     /// - Throws: ``LLMError`` when the experts of a published folder are not all stored alike.
     init(
         gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
     ) throws(LLMError) {
         precondition(gateUp.count == shape.count && down.count == shape.count)
+        guard down.allSatisfy({ 2 * $0.value.columns == gateUp[0].value.rows }) else {
+            throw LLMError(
+                .unsupportedModel,
+                "the experts' columns are in an order of their own (act-order), which ranks can't share out: "
+                    + "tensor-parallel-size must be 1")
+        }
         for all in [gateUp, down] {
-            guard all.allSatisfy({ $0.columnOrder == nil }) else {
-                throw LLMError(
-                    .unsupportedModel,
-                    "the experts' columns are in an order of their own (act-order), which is not supported; supported "
-                        + "are experts quantised without it")
-            }
             guard all.allSatisfy({ $0.isStored(like: all[0]) }) else {
                 throw LLMError(.unsupportedModel, "the experts of a layer are quantised in different ways")
             }
         }
         matrices = gateUp + down
         list = .allocate(capacity: matrices.count)
-        for (index, matrix) in matrices.enumerated() { (list + index).initialize(to: matrix.value) }
+        orders = .allocate(capacity: matrices.count)
+        for (index, matrix) in matrices.enumerated() {
+            (list + index).initialize(to: matrix.value)
+            (orders + index).initialize(to: matrix.columnOrder)
+        }
+        let (gateUpOrders, downOrders) = (Self.hasOrder(gateUp) ? orders : nil, Self.hasOrder(down) ? orders : nil)
         value = swiftlet_experts(
             gate_up: list, down: list + shape.count, count: Int32(shape.count), per_token: Int32(shape.perToken),
             renormalizes: shape.renormalizes,
-            activation: activation == .silu ? SWIFTLET_GATED_SILU : SWIFTLET_GATED_GELU)
+            activation: activation == .silu ? SWIFTLET_GATED_SILU : SWIFTLET_GATED_GELU,
+            gate_up_orders: gateUpOrders, down_orders: downOrders.map { $0 + shape.count })
     }
 
-    deinit { list.deallocate() }
+    private static func hasOrder(_ matrices: [CPUMatrix]) -> Bool { matrices.contains { $0.columnOrder != nil } }
+
+    deinit {
+        list.deallocate()
+        orders.deallocate()
+    }
 }
 
 extension CPUMatrix {
