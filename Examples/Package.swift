@@ -8,7 +8,9 @@ let package = Package(
     // In a package of yours: .package(url: "…", branch: "main")
     // Without the trait Server nothing of NIO is built.
     dependencies: [.package(name: "swiftlet", path: "..", traits: [])],
-    targets: ["OfflineBatch", "Streaming", "Chat", "Scoring", "Evaluation", "Ablation", "CustomSampler", "PairedTiming"].map { name in
+    targets: [
+        "OfflineBatch", "Streaming", "Chat", "Scoring", "Evaluation", "Ablation", "CustomSampler", "PairedTiming",
+    ].map { name in
         .executableTarget(
             name: name,
             dependencies: [
