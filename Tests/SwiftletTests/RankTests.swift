@@ -321,6 +321,22 @@ struct RankTests {
         #expect(try Self.distance("tiny-llama-linear-biases", ranks: [2, 3, 4]) { _ in } < 1e-5)
     }
 
+    @Test("As many ranks, or engines, as memory nodes get one each")
+    func placement() throws {
+        let cores = (0..<8).map { Platform.Core(processor: 2 * $0, node: $0 / 4) }
+        func processors(_ share: ProcessShare, _ own: Range<Int>, of threads: Int) -> [Int32]? {
+            let places = CPUBackend.places(cores, share, own, of: threads)
+            if let places { #expect(places.allSatisfy { $0.node == 0 }) }
+            return places?.map(\.core)
+        }
+        #expect(processors(ProcessShare(), 0..<4, of: 8) == [0, 2, 4, 6])
+        #expect(processors(ProcessShare(), 4..<8, of: 8) == [8, 10, 12, 14])
+        #expect(processors(ProcessShare(index: 1, count: 2), 0..<4, of: 4) == [8, 10, 12, 14])
+        #expect(processors(ProcessShare(index: 1, count: 2), 2..<4, of: 4) == [12, 14])
+        #expect(processors(ProcessShare(), 0..<3, of: 6) == nil)
+        #expect(CPUBackend.places(cores, ProcessShare(), 2..<6, of: 8)!.map(\.node) == [0, 0, 1, 1])
+    }
+
     @Test("With more threads than cores, ranks that wait park at once")
     func parking() throws {
         #expect(ThreadRank(try RankGroup(count: 2, threadCount: 1), 0).spins)

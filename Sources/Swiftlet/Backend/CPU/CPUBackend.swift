@@ -44,9 +44,7 @@ package final class CPUBackend: Backend {
         self.kvCacheType = kvCacheType
         self.link = link
         self.others = others
-        let all = isPinned ? Platform.cores() : []
-        let cores = Array(all[share.part(of: all.count)])
-        let places = cores.count == threads ? Self.places(cores[own]) : nil
+        let places = isPinned ? Self.places(Platform.cores(), share, own, of: threads) : nil
         guard let cpu = swiftlet_cpu_create(level, Int32(own.count), places) else {
             throw LLMError(.outOfMemory, "\(own.count) threads can't be started; use fewer (--threads)")
         }
@@ -63,12 +61,6 @@ package final class CPUBackend: Backend {
         others?.join()
         kernelRows.deallocate()
         swiftlet_cpu_destroy(cpu)
-    }
-
-    /// Of threads on these cores, whose nodes are numbered from 0 on.
-    private static func places(_ cores: ArraySlice<Platform.Core>) -> [swiftlet_place] {
-        let first = cores.first?.node ?? 0
-        return cores.map { swiftlet_place(core: Int32($0.processor), node: Int32($0.node - first)) }
     }
 
     package var levelName: String { String(cString: swiftlet_level_name(level)) }
@@ -90,23 +82,6 @@ package final class CPUBackend: Backend {
         for level in supportedLevels where String(cString: swiftlet_level_name(level)) == name { return level }
         let names = supportedLevels.map { String(cString: swiftlet_level_name($0)) }.joined(separator: ", ")
         throw LLMError(.invalidConfiguration, "cpu-level \(name) is not available here; this machine has \(names)")
-    }
-
-    // MARK: - Probes
-
-    /// Bytes a second that all threads read.
-    func readBandwidth(_ memory: UnsafeRawPointer, byteCount: Int, passes: Int) -> Double {
-        swiftlet_probe_read(cpu, memory, byteCount, Int32(passes))
-    }
-
-    /// Operations a second that all threads compute in registers, as products with weights of this kind do.
-    func multiplyPeak(_ quantization: EngineConfig.Quantization?) -> Double {
-        swiftlet_probe_multiply(cpu, dtype, Self.format(quantization))
-    }
-
-    /// The instruction that they use.
-    func multiplyInstruction(_ quantization: EngineConfig.Quantization?) -> String {
-        String(cString: swiftlet_probe_instruction(cpu, dtype, Self.format(quantization)))
     }
 
     static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
