@@ -5,6 +5,17 @@ import SwiftletTokenizer
 import Synchronization
 import Testing
 
+private final class Counter: Sendable {
+    private let count = Mutex(0)
+
+    func next() -> Int {
+        count.withLock { count in
+            count += 1
+            return count
+        }
+    }
+}
+
 @Suite("Replicas", .serialized)
 struct ReplicasTests {
     static func load(_ count: Int, _ folder: String, ranks: Int = 1, threads: Int = 2) async throws -> Replicas {
@@ -19,7 +30,7 @@ struct ReplicasTests {
     static func answers(
         _ replicas: Replicas, count: Int, during: @escaping @Sendable (Int) async -> Void = { _ in }
     ) async throws -> [[TokenID]] {
-        let done = Mutex(0)
+        let done = Counter()
         return try await withThrowingTaskGroup(of: (Int, [TokenID]).self) { group in
             for index in 0..<count {
                 group.addTask {
@@ -29,10 +40,7 @@ struct ReplicasTests {
                     let output = try await replicas.run { llm in
                         try await llm.generate([.tokens(prompt)], params)[0]
                     }
-                    await during(
-                        done.withLock {
-                            $0 += 1; return $0
-                        })
+                    await during(done.next())
                     return (index, output.tokenIDs)
                 }
             }

@@ -79,7 +79,8 @@ extension ModelLoader {
         let threads = threadCount(prepared.process)
         if let process = prepared.process { return try makeBackend(plan, threads, link: .processes(process)) }
         guard plan.shards.count > 1 else { return try makeBackend(plan, threads) }
-        let group = try RankGroup(count: plan.shards.count, threadCount: threads)
+        // Of all engines of the process together: with more than there are cores, they park.
+        let group = try RankGroup(count: plan.shards.count, threadCount: threads * config.processShare.count)
         let others = RankThreads(group) { rank throws(LLMError) in
             let cpu = try makeBackend(plan, threads, link: .threads(rank))
             let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
