@@ -70,6 +70,13 @@ struct StoredReader {
             (groupSize, group) = (ActivationOrder.smallestGroup, 0)
         } else {
             try requireWholeGroups(parts[0].module, config)
+            if config.layout == .awqGEMV && !group.isMultiple(of: 8) {
+                // Its zero points come in words of eight groups, and the first group here is within one.
+                let groups = group..<group + (columns.count + groupSize - 1) / groupSize
+                order = StoredMatrix.Order(
+                    columns: (0..<columns.count).map { Int32($0) }, groups: groups.map { Int32($0) })
+                group = 0
+            }
         }
         let stored = try self.parts(parts) { (part) throws(LLMError) in
             .int4(try int4(part, config, firstGroup: group))
