@@ -90,7 +90,9 @@ let package = Package(
                 server("HummingbirdTLS", "hummingbird"),
                 server("HTTPTypes", "swift-http-types"),
                 server("NIOCore", "swift-nio"),
+                server("NIOHTTP1", "swift-nio"),
                 server("NIOHTTPTypes", "swift-nio-extras"),
+                server("NIOHTTPTypesHTTP1", "swift-nio-extras"),
                 server("NIOSSL", "swift-nio-ssl"),
                 server("ServiceLifecycle", "swift-service-lifecycle"),
                 server("UnixSignals", "swift-service-lifecycle"),
@@ -102,6 +104,10 @@ let package = Package(
             dependencies: [
                 "Swiftlet", "SwiftletHub", "SwiftletJSON", "SwiftletServer", "SwiftletTokenizer", "SwiftletTemplate",
                 server("AsyncHTTPClient", "async-http-client"),
+                server("NIOCore", "swift-nio"),
+                server("NIOHTTP1", "swift-nio"),
+                server("NIOPosix", "swift-nio"),
+                server("NIOSSL", "swift-nio-ssl"),
                 server("ServiceLifecycle", "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -152,7 +158,7 @@ let package = Package(
         .testTarget(
             name: "SwiftletCommandTests",
             dependencies: [
-                "SwiftletCommand", "Swiftlet", "SwiftletJSON", "SwiftletServer", "SwiftletTemplate",
+                "SwiftletCommand", "Swiftlet", "SwiftletHub", "SwiftletJSON", "SwiftletServer", "SwiftletTemplate",
                 "SwiftletTokenizer",
                 "CSwiftletKernels", "SwiftletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -8,11 +8,10 @@ Invariant: the seed is fixed, so every run on every machine makes the same weigh
 """
 
 import json
+import math
 import os
 import struct
 import sys
-
-import numpy as np
 
 LAYERS, HIDDEN, FFN, HEADS, KV_HEADS, HEAD_DIM, VOCABULARY = 28, 1024, 3072, 16, 8, 128, 151_936
 END_OF_TEXT = 151_643
@@ -73,14 +72,18 @@ def tensors():
 
 def bfloat16(values):
     """float32 to bf16 bits, to nearest even."""
+    import numpy as np
+
     bits = values.astype(np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def write_weights(path):
+    import numpy as np
+
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     for name, shape, _ in tensors():
-        size = 2 * int(np.prod(shape))
+        size = 2 * math.prod(shape)
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header).encode()
@@ -165,11 +168,16 @@ def write_json(folder, name, value):
         json.dump(value, file, ensure_ascii=False, indent=None if name == "tokenizer.json" else 1)
 
 
-def make_directory(folder):
+def make_shape(folder):
+    """All but the weights, for `--load-format dummy`: nothing but the standard library is needed."""
     os.makedirs(folder, exist_ok=True)
     write_json(folder, "config.json", CONFIG)
     write_json(folder, "generation_config.json", {"eos_token_id": END_OF_TEXT, "pad_token_id": END_OF_TEXT})
     write_tokenizer(folder)
+
+
+def make_directory(folder):
+    make_shape(folder)
     write_weights(os.path.join(folder, "model.safetensors"))
 
 
@@ -201,6 +209,7 @@ def gguf_name(name):
 
 def make_gguf(folder, path):
     import gguf
+    import numpy as np
 
     writer = gguf.GGUFWriter(path, "qwen3")
     writer.add_name("Random weights of Qwen3-0.6B's shape")

@@ -210,27 +210,27 @@ public final class LLM: Sendable {
     private func tokenLimit(promptCount: Int, _ params: SamplingParams, shrinks: Bool) throws(LLMError) -> Int {
         guard promptCount < maxModelLength else {
             throw LLMError(
-                .invalidRequest,
+                .contextLengthExceeded,
                 "the prompt has \(promptCount) tokens; with max-model-len \(maxModelLength) it may have at most \(maxModelLength - 1)"
             )
         }
         let capacity = min(maxModelLength, kvTokenCapacity + 1)
         guard promptCount < capacity else {
             throw LLMError(
-                .invalidRequest,
+                .contextLengthExceeded,
                 "the prompt has \(promptCount) tokens; the KV cache holds \(kvTokenCapacity) (kv-cache-memory-bytes)")
         }
         let room = capacity - promptCount
         let wanted = shrinks ? min(params.maxTokens ?? room, room) : params.maxTokens ?? room
         guard wanted <= maxModelLength - promptCount else {
             throw LLMError(
-                .invalidRequest,
+                .contextLengthExceeded,
                 "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed max-model-len \(maxModelLength); max_tokens can be \(maxModelLength - promptCount) at most"
             )
         }
         guard wanted <= room else {
             throw LLMError(
-                .invalidRequest,
+                .contextLengthExceeded,
                 "prompt (\(promptCount)) and max_tokens (\(wanted)) exceed the KV cache of \(kvTokenCapacity) tokens; lower max_tokens or raise kv-cache-memory-bytes"
             )
         }

@@ -7,7 +7,7 @@ public struct LLMError: Error, Sendable, CustomStringConvertible {
     /// What kind of error it is.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Value: String {
-            case invalidConfiguration, invalidModel, unsupportedModel, invalidRequest
+            case invalidConfiguration, invalidModel, unsupportedModel, invalidRequest, contextLengthExceeded
             case outOfMemory, inputOutput, queueFull, engineFailed, downloadFailed
         }
         private let value: Value
@@ -19,8 +19,10 @@ public struct LLMError: Error, Sendable, CustomStringConvertible {
         public static let invalidModel = Code(.invalidModel)
         /// A well-formed model that this engine has no code for.
         public static let unsupportedModel = Code(.unsupportedModel)
-        /// A request that can't be served: a parameter out of range, a prompt that does not fit.
+        /// A request that can't be served: a parameter out of range, an empty prompt.
         public static let invalidRequest = Code(.invalidRequest)
+        /// A prompt, or a prompt and the tokens it asks for, that do not fit into the model's context or the KV cache.
+        public static let contextLengthExceeded = Code(.contextLengthExceeded)
         /// The machine has too little memory for the weights or the KV cache.
         public static let outOfMemory = Code(.outOfMemory)
         /// A file can't be opened, read or written.

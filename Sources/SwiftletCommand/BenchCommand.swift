@@ -16,10 +16,15 @@ package struct BenchCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure throughput, latency, operations, a tokenizer, or what each optimisation is worth.",
-        subcommands: [
-            BenchThroughputCommand.self, BenchLatencyCommand.self, BenchRooflineCommand.self,
-            BenchAblationCommand.self, BenchTokenizerCommand.self,
-        ])
+        subcommands: subcommands)
+
+    private static var subcommands: [any ParsableCommand.Type] {
+        var commands: [any ParsableCommand.Type] = [BenchThroughputCommand.self, BenchLatencyCommand.self]
+        #if Server
+        commands.append(BenchServeCommand.self)
+        #endif
+        return commands + [BenchRooflineCommand.self, BenchAblationCommand.self, BenchTokenizerCommand.self]
+    }
 
     package init() {}
 }

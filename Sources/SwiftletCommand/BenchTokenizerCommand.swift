@@ -7,7 +7,7 @@ import Swiftlet
 import SwiftletJSON
 import SwiftletTokenizer
 
-package struct BenchTokenizerCommand: ParsableCommand {
+package struct BenchTokenizerCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "tokenizer",
         abstract: "Measure how fast a tokenizer loads, encodes and decodes, on one core.",
@@ -20,12 +20,7 @@ package struct BenchTokenizerCommand: ParsableCommand {
     @Argument(help: "Text files to measure.")
     package var files: [String] = []
 
-    @Option(
-        name: [.long, .customShort("m")],
-        help: ArgumentHelp(
-            "Folder of a Hugging Face model, OWNER/NAME in the hub's cache, or a tokenizer.json (default: the built-in demo model).",
-            valueName: "model"))
-    package var model: String?
+    @OptionGroup package var source: TokenizerOptions
 
     @Option(help: ArgumentHelp("How often each is done; the shortest time counts.", valueName: "count"))
     package var repeats = 3
@@ -47,18 +42,19 @@ package struct BenchTokenizerCommand: ParsableCommand {
         var decodeSeconds: Double
     }
 
-    package func run() throws {
+    package mutating func run() async throws {
         let texts = try files.map { path in
             guard let text = String(validating: try Platform.readFile(path, limit: 256 << 20), as: UTF8.self) else {
                 throw LLMError(.invalidRequest, "\(path) is not UTF-8")
             }
             return (name: path, text: text)
         }
-        var tokenizer = try TokenizerFiles.load(model)
+        let folder = try await source.folder()
+        var tokenizer = try TokenizerFiles.load(folder)
         var loadSeconds = Double.infinity
         for _ in 0..<repeats {
             loadSeconds = min(
-                loadSeconds, try ContinuousClock().measure { tokenizer = try TokenizerFiles.load(model) }.inSeconds)
+                loadSeconds, try ContinuousClock().measure { tokenizer = try TokenizerFiles.load(folder) }.inSeconds)
         }
         let rows = (texts + Self.unbrokenTexts).map { measure($0.name, $0.text, tokenizer) }
         if json {

@@ -20,6 +20,8 @@ package final class File: Sendable {
         case createNew
         /// A file that must exist, to look at or lock.
         case update
+        /// A file that is made if it is not there; it can be read, and what is written goes to its end.
+        case append
     }
 
     /// Tells whether two paths are the same file.
@@ -49,6 +51,7 @@ package final class File: Sendable {
             case .read: O_RDONLY
             case .createNew: O_RDWR | O_CREAT | O_EXCL
             case .update: O_RDWR
+            case .append: O_RDWR | O_CREAT | O_APPEND
             }
         descriptor = open(path, flags | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw File.failure("open", path) }
@@ -100,6 +103,11 @@ package final class File: Sendable {
         _ = try retrying("sync") { Int(fsync(descriptor)) }
     }
 
+    /// Cuts the file off behind its first `size` bytes.
+    package func truncate(to size: Int) throws(LLMError) {
+        _ = try retrying("cut") { Int(ftruncate(descriptor, off_t(size))) }
+    }
+
     /// Takes the lock that keeps a second run off this file; false when another one holds it.
     package func tryLock() -> Bool { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }
 
@@ -127,6 +135,9 @@ package final class File: Sendable {
     package var identity: Identity? {
         status.map { Identity(device: UInt64($0.st_dev), node: UInt64($0.st_ino)) }
     }
+
+    /// What lies at a path; nil when nothing does that can be read.
+    package static func identity(of path: String) -> Identity? { (try? File(path, .read))?.identity }
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
     package static func isWritableDirectory(_ path: String) -> Bool { access(path, W_OK | X_OK) == 0 }

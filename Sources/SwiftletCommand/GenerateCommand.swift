@@ -28,15 +28,7 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     @Argument(help: "Text to continue; may be given several times.")
     package var prompts: [String] = []
 
-    @Option(
-        name: [.long, .customShort("i")],
-        help: ArgumentHelp("Requests, one JSON object a line; - is standard input.", valueName: "in.jsonl"))
-    package var input: String?
-
-    @Option(
-        name: [.long, .customShort("o")],
-        help: ArgumentHelp("Where the results of --input go.", valueName: "out.jsonl"))
-    package var output: String?
+    @OptionGroup package var batch: BatchOptions
 
     @OptionGroup(title: "Sampling options")
     package var sampling: SamplingOptions
@@ -44,8 +36,7 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     @OptionGroup(title: "Completion options")
     package var completion: CompletionOptions
 
-    @OptionGroup(title: "Batch options")
-    package var replicas: ReplicaOptions
+    @OptionGroup package var replicas: ReplicaOptions
 
     @OptionGroup(title: "Engine options")
     package var engine: EngineOptions
@@ -53,13 +44,10 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     package init() {}
 
     package func validate() throws {
-        if (input == nil) != (output == nil) {
-            throw ValidationError("--input and --output go together.")
-        }
-        if input != nil && !prompts.isEmpty {
+        if batch.input != nil && !prompts.isEmpty {
             throw ValidationError("Give prompts or --input, not both.")
         }
-        if input == nil && replicas.count > 1 {
+        if batch.input == nil && replicas.count > 1 {
             throw ValidationError("--data-parallel-size is for --input.")
         }
     }
@@ -67,7 +55,7 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     package mutating func run() async throws {
         let command = self
         let interrupts = Interrupts()
-        if let input, let output {
+        if let input = batch.input, let output = batch.output {
             try await interrupts.run { try await command.runBatch(from: input, to: output, interrupts) }
         } else {
             if prompts.isEmpty && File.standardInput.isTerminal {
@@ -101,7 +89,7 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
             succeeded = result.succeeded
             if !engine.quiet, let statistics = result.statistics { Console.note(statistics) }
         } catch {
-            let done = Self.describe(llm.statistics)
+            let done = BatchJob.describe(llm.statistics)
             await llm.shutdown()
             guard interrupts.isInterrupted else { throw error }
             Console.note("\ninterrupted; \(done)")
@@ -111,82 +99,32 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
         if !succeeded { throw ExitCode.failure }
     }
 
-    /// What was done before an interruption.
-    private static func describe(_ statistics: EngineStatistics) -> String {
-        "\(Format.count(statistics.prefillTokens, "prompt token")) read, "
-            + "\(Format.count(statistics.generatedTokens, "token")) generated"
-    }
-
     // MARK: Batches
 
     private func runBatch(from input: String, to path: String, _ interrupts: Interrupts) async throws {
-        let file = input == "-" ? File.standardInput : try File(input, .read)
-        if file.isDirectory { throw LLMError(.inputOutput, "can't read \(input): it is a folder") }
+        let file = try BatchJob.input(input)
         try OrderedOutput.check(path, input: file)
         let engines = try await engine.load(replicas.count, environment: ProcessInfo.processInfo.environment)
-        let output = try OrderedOutput(path, input: file)
-        if let kept = output.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
-        interrupts.needEnding()
-        let run = batch(engines, LineReader(file), output)
-        let showsBar = File.standardError.isTerminal && !engine.quiet
-        let bar = showsBar ? ProgressBar(of: run, on: engines, totalBytes: file.size) : nil
-        let clock = ContinuousClock()
-        let start = clock.now
-        let outcome: Result<Void, any Error>
-        do { outcome = .success(try await run.run()) } catch { outcome = .failure(error) }
-        let seconds = (clock.now - start).inSeconds
-        let statistics = engines.statistics
-        await bar?.stop()
-        await engines.shutdown()
-        if case .failure(let error) = outcome {
-            let finished = Format.count(output.count, "finished request")
-            let state = "\(path) is unchanged; \(finished) in \(output.partialPath)"
-            if !interrupts.isInterrupted { throw LLMError(.inputOutput, "\(error); \(state)") }
-            Console.note("interrupted: \(state); \(Self.describe(statistics))")
-            throw Interrupts.exitCode
+        let output = try BatchJob.output(path, input: file)
+        let job = BatchJob(
+            run: batchRun(engines, LineReader(file), output), engines: engines, input: file, output: output,
+            quiet: engine.quiet, interrupts: interrupts)
+        let progress = try await job()
+        if let failures = progress.failures {
+            Console.error(failures)
+            throw ExitCode.failure
         }
-        if engines.failedCount > 0 {
-            Console.note(
-                "\(Format.count(engines.failedCount)) of \(Format.count(engines.engines.count, "replica")) failed; the others "
-                    + "began \(Format.count(engines.restartedCount, "request")) again")
-        }
-        try report(run.progress, statistics, seconds: seconds, path)
     }
 
-    private func batch(_ engines: Replicas, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
+    private func batchRun(_ engines: Replicas, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
         let shrinks = sampling.maxTokens == nil
-        let config = engine.config
         return BatchRun(
-            reader: reader, output: output,
-            defaults: params(over: engines.engines[0].defaultSamplingParams),
-            // Enough to keep each engine's batch full, and never more than it lets wait.
-            window: engines.engines.count * min(4 * config.maxSequences, config.maxQueuedRequests ?? .max)
+            reader: reader, output: output, defaults: params(over: engines.engines[0].defaultSamplingParams),
+            window: engines.engines.count * BatchRun.window(for: engine.config)
         ) { line in
             var request = line.request
             request.shrinksMaxTokens = shrinks && !line.namesMaxTokens
             return try await engines.run { [request] llm in try await llm.stream(request).collect() }
-        }
-    }
-
-    private func report(
-        _ progress: BatchRun.Progress, _ statistics: EngineStatistics, seconds: Double, _ path: String
-    ) throws {
-        if !engine.quiet {
-            Console.note(
-                """
-                \(Format.count(progress.done, "request")) in \(Format.seconds(seconds)); \
-                prefill \(Format.count(statistics.prefillTokens, "token")) \
-                (\(Format.count(statistics.prefixCacheHits)) more were cached), \
-                \(Format.rate(statistics.prefillTokens, seconds)); \
-                generated \(Format.count(statistics.generatedTokens, "token")), \
-                \(Format.rate(statistics.generatedTokens, seconds)); results in \(path)
-                """)
-        }
-        if progress.failed > 0 {
-            Console.error(
-                "\(Format.count(progress.failed)) of \(Format.count(progress.done, "request")) failed"
-                    + (progress.firstFailure.map { "; the first: \($0)" } ?? ""))
-            throw ExitCode.failure
         }
     }
 }

@@ -26,8 +26,17 @@ package final class LineReader: Sendable {
         package var line: Line
         /// From 1.
         package var number: Int
+        /// How many lines before it are not blank: its place among the requests of a file.
+        package var index: Int
         /// What it took in the file, its end included.
         package var byteCount: Int
+
+        package init(line: Line, number: Int, index: Int, byteCount: Int) {
+            self.line = line
+            self.number = number
+            self.index = index
+            self.byteCount = byteCount
+        }
     }
 
     private struct State {
@@ -37,6 +46,8 @@ package final class LineReader: Sendable {
         /// Up to where the buffer is known to hold no line end.
         var searched = 0
         var number = 0
+        /// Lines so far that are not blank.
+        var requests = 0
         /// Bytes of an over-long line that were thrown away.
         var discarded = 0
         var isAtEnd = false
@@ -67,6 +78,17 @@ package final class LineReader: Sendable {
             }
         }
     }
+
+    /// The next line that is not blank, or nil at the end.
+    package func nextRequest() async throws -> Entry? {
+        while let entry = try await next() {
+            if !entry.line.isBlank { return entry }
+        }
+        return nil
+    }
+
+    /// Lines so far that are not blank.
+    package var requestCount: Int { state.withLock { $0.requests } }
 
     /// Reads one chunk if it comes within a moment.
     private func fill() throws {
@@ -113,7 +135,10 @@ package final class LineReader: Sendable {
         state.start = next
         state.searched = next
         state.discarded = 0
-        return Entry(
-            line: isTooLong ? .tooLong : .text(Array(text)), number: state.number, byteCount: byteCount)
+        let entry = Entry(
+            line: isTooLong ? .tooLong : .text(Array(text)), number: state.number, index: state.requests,
+            byteCount: byteCount)
+        if !entry.line.isBlank { state.requests += 1 }
+        return entry
     }
 }

@@ -84,13 +84,10 @@ package struct RooflinePlot {
     package var svg: String {
         let series = series
         let axes = axes(series)
-        var svg = """
-            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Int(Self.size.width)) \(Int(Self.size.height))" \
-            role="img" aria-labelledby="title">
-            <title id="title">Roofline of \(Self.escape(report.model.name))</title>
-            \(Self.style)
-            <rect class="paper" width="\(Int(Self.size.width))" height="\(Int(Self.size.height))"/>
-            <text class="heading" x="80" y="32">\(Self.escape(report.model.name)), \(report.types): \
+        var svg = SVG.start(
+            width: Int(Self.size.width), height: Int(Self.size.height), title: "Roofline of \(report.model.name)")
+        svg += """
+            <text class="heading" x="80" y="32">\(SVG.escape(report.model.name)), \(report.types): \
             kernels \(report.cpuLevel), \(Format.count(report.threads, "thread"))</text>
             <text class="small" x="80" y="52">A point is at its share of the roof above it, as measured beside it. \
             Small numbers are M.</text>
@@ -110,14 +107,14 @@ package struct RooflinePlot {
         for power in stride(from: Int(axes.x.lowerBound), through: Int(axes.x.upperBound), by: step) {
             let x = axes.place(Platform.power(2, Double(power)), 1).x
             let label = power >= 0 ? "\(1 << power)" : "1/\(1 << -power)"
-            svg += Self.line("grid", (x, plot.top), (x, plot.bottom))
-            svg += "<text class=\"small middle\" x=\"\(Self.digits(x))\" y=\"\(plot.bottom + 18)\">\(label)</text>\n"
+            svg += SVG.line("grid", (x, plot.top), (x, plot.bottom))
+            svg += "<text class=\"small middle\" x=\"\(SVG.digits(x))\" y=\"\(plot.bottom + 18)\">\(label)</text>\n"
         }
         for power in Int(axes.y.lowerBound)...Int(axes.y.upperBound) {
             let y = axes.place(1, Platform.power(10, Double(power))).y
-            svg += Self.line("grid", (plot.left, y), (plot.right, y))
+            svg += SVG.line("grid", (plot.left, y), (plot.right, y))
             let label = Format.number(Platform.power(10, Double(power - 9)))
-            svg += "<text class=\"small end\" x=\"\(plot.left - 8)\" y=\"\(Self.digits(y + 4))\">\(label)</text>\n"
+            svg += "<text class=\"small end\" x=\"\(plot.left - 8)\" y=\"\(SVG.digits(y + 4))\">\(label)</text>\n"
         }
         svg += "<text class=\"small middle\" x=\"390\" y=\"570\">operations for each byte from memory</text>\n"
         svg += "<text class=\"small middle\" transform=\"translate(22 300) rotate(-90)\">GFLOP/s</text>\n"
@@ -133,19 +130,19 @@ package struct RooflinePlot {
         let start = max(first, lowest / limits.memory)
         let foot = axes.place(start, start * limits.memory)
         let top = axes.place(highest / limits.memory, highest)
-        var svg = Self.line("roof", foot, top)
+        var svg = SVG.line("roof", foot, top)
         for peak in peaks {
             let end = axes.place(Platform.power(2, axes.x.upperBound), peak.rate)
-            svg += Self.line("roof", axes.place(peak.rate / limits.memory, peak.rate), end)
+            svg += SVG.line("roof", axes.place(peak.rate / limits.memory, peak.rate), end)
             svg += """
-                <text class="label end" x="\(Self.digits(end.x))" y="\(Self.digits(end.y - 8))">\
-                \(Format.operationsRate(peak.rate)), \(Self.escape(peak.instruction))</text>
+                <text class="label end" x="\(SVG.digits(end.x))" y="\(SVG.digits(end.y - 8))">\
+                \(Format.operationsRate(peak.rate)), \(SVG.escape(peak.instruction))</text>
 
                 """
         }
         let middle = (x: (foot.x + top.x) / 2, y: (foot.y + top.y) / 2)
         svg += """
-            <text class="label end" x="\(Self.digits(middle.x - 10))" y="\(Self.digits(middle.y - 6))">\
+            <text class="label end" x="\(SVG.digits(middle.x - 10))" y="\(SVG.digits(middle.y - 6))">\
             \(Format.bytesRate(limits.memory))</text>
 
             """
@@ -157,13 +154,12 @@ package struct RooflinePlot {
         let places = series.points.map { axes.place($0.intensity, $0.rate) }
         var svg = "<g class=\"\(color)\">\n"
         if series.points[0].cell.group != .forward {
-            let path = places.map { "\(Self.digits($0.x)),\(Self.digits($0.y))" }.joined(separator: " ")
-            svg += "<polyline points=\"\(path)\"/>\n"
+            svg += SVG.polyline(places)
         }
         for (point, place) in zip(series.points, places) { svg += draw(point, place) }
         let y = Self.plot.top + Double(index) * 24 + 8
-        svg += "<circle cx=\"724\" cy=\"\(Self.digits(y - 4))\" r=\"5\"/>\n"
-        svg += "<text class=\"label\" x=\"738\" y=\"\(Self.digits(y))\">\(Self.escape(series.name))</text>\n</g>\n"
+        svg += "<circle cx=\"724\" cy=\"\(SVG.digits(y - 4))\" r=\"5\"/>\n"
+        svg += "<text class=\"label\" x=\"738\" y=\"\(SVG.digits(y))\">\(SVG.escape(series.name))</text>\n</g>\n"
         return svg
     }
 
@@ -174,59 +170,18 @@ package struct RooflinePlot {
             "\(name): \(Format.percent(cell.share)) of the limit (\(cell.bound.rawValue)), "
             + "\(Format.operationsRate(cell.operationRate)), \(Format.bytesRate(cell.memoryRate))"
         var svg = """
-            <circle class="point" cx="\(Self.digits(place.x))" cy="\(Self.digits(place.y))" \
-            r="\(cell.group == .forward ? 6 : 3.5)"><title>\(Self.escape(detail))</title></circle>
+            <circle class="point" cx="\(SVG.digits(place.x))" cy="\(SVG.digits(place.y))" \
+            r="\(cell.group == .forward ? 6 : 3.5)"><title>\(SVG.escape(detail))</title></circle>
 
             """
         let label = cell.group == .forward ? cell.operation : "\(cell.rows)"
         if cell.group == .forward || [1, 16, 512].contains(cell.rows) {
             svg += """
-                <text class="\(cell.group == .forward ? "label" : "tiny")" x="\(Self.digits(place.x + 6))" \
-                y="\(Self.digits(place.y + 12))">\(Self.escape(label))</text>
+                <text class="\(cell.group == .forward ? "label" : "tiny")" x="\(SVG.digits(place.x + 6))" \
+                y="\(SVG.digits(place.y + 12))">\(SVG.escape(label))</text>
 
                 """
         }
         return svg
     }
-
-    private static func line(_ kind: String, _ a: (x: Double, y: Double), _ b: (x: Double, y: Double)) -> String {
-        "<line class=\"\(kind)\" x1=\"\(digits(a.x))\" y1=\"\(digits(a.y))\" x2=\"\(digits(b.x))\" "
-            + "y2=\"\(digits(b.y))\"/>\n"
-    }
-
-    /// To a tenth.
-    private static func digits(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
-
-    private static func escape(_ text: String) -> String {
-        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
-    }
-
-    private static let style: String = {
-        let light = [
-            "#1b6ac9", "#c2410c", "#15803d", "#a21caf", "#b45309", "#0e7490", "#be123c", "#4d7c0f", "#6d28d9",
-            "#0f766e", "#9f1239", "#374151",
-        ]
-        let dark = [
-            "#7ab7ff", "#ff9d66", "#6ee7a0", "#f0a0ff", "#fbbf60", "#67d8ef", "#ff8fa8", "#b9e36b", "#c4a8ff",
-            "#6ee0d0", "#ffa3bd", "#d1d5db",
-        ]
-        func colors(_ list: [String]) -> String {
-            list.enumerated().map { ".c\($0) { color: \($1); }" }.joined(separator: " ")
-        }
-        return """
-            <style>
-            .paper { fill: #ffffff; } .grid { stroke: #d9dde3; } .roof { stroke: #111827; stroke-width: 2.5; }
-            text { fill: #111827; font-family: system-ui, sans-serif; font-size: 12px; }
-            .heading { font-size: 16px; font-weight: 600; } .tiny { font-size: 9px; }
-            .middle { text-anchor: middle; } .end { text-anchor: end; }
-            polyline { fill: none; stroke: currentColor; stroke-width: 1; opacity: 0.6; }
-            circle { fill: currentColor; } g text { fill: currentColor; }
-            \(colors(light))
-            @media (prefers-color-scheme: dark) {
-            .paper { fill: #0d1117; } .grid { stroke: #2b323c; } .roof { stroke: #e6edf3; } text { fill: #e6edf3; }
-            g text { fill: currentColor; } \(colors(dark))
-            }
-            </style>
-            """
-    }()
 }

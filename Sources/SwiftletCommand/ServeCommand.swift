@@ -98,7 +98,11 @@ package struct ServeCommand: AsyncParsableCommand, EngineCommand {
             source.resume()
             return source
         }
-        defer { for source in sources { source.cancel() } }
+        // The engine's end may take a step: a signal then kills, as the system has it.
+        defer {
+            for source in sources { source.cancel() }
+            for number in [SIGTERM, SIGINT] { signal(number, SIG_DFL) }
+        }
         do {
             try await group.run()
         } catch let error as LLMError {

@@ -6,7 +6,6 @@ package import ArgumentParser
 package import Swiftlet
 import SwiftletJSON
 package import SwiftletServer
-package import SwiftletTemplate
 
 package struct ServerOptions: ParsableArguments {
     @Option(help: "Address to listen on; 0.0.0.0 is every one of this machine.")
@@ -15,12 +14,7 @@ package struct ServerOptions: ParsableArguments {
     @Option(help: "Port to listen on; 0 takes a free one.")
     package var port = 8000
 
-    @Option(
-        parsing: .upToNextOption,
-        help: ArgumentHelp(
-            "Names of the model in requests, the first one in answers (default: the model as it was given).",
-            valueName: "name"))
-    package var servedModelName: [String] = []
+    @OptionGroup package var answers: AnswerOptions
 
     @Option(
         help: ArgumentHelp(
@@ -45,23 +39,6 @@ package struct ServerOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The certificate's private key as PEM.", valueName: "file"))
     package var sslKeyfile: String?
 
-    @Option(help: ArgumentHelp("A template's file, used instead of the model's.", valueName: "file"))
-    package var chatTemplate: String?
-
-    @Option(
-        help: ArgumentHelp("Variables for the template, where a request gives no others.", valueName: "json"))
-    package var defaultChatTemplateKwargs: TemplateVariables?
-
-    @Flag(
-        inversion: .prefixedNo, help: "Let the model decide whether to call tools that a request has.")
-    package var enableAutoToolChoice = true
-
-    @Option(help: "How the model writes tool calls (default: what its chat template says).")
-    package var toolCallParser: ToolCallParserName?
-
-    @Option(help: "How the model marks its reasoning (default: what its chat template says).")
-    package var reasoningParser: ReasoningParserName?
-
     @Option(help: "Who goes first when not all fit: first come, first served, or the lowest \"priority\".")
     package var schedulingPolicy: EngineConfig.SchedulingPolicy = .fcfs
 
@@ -76,6 +53,9 @@ package struct ServerOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("Most connections at a time (default: 1024).", valueName: "count"))
     package var maxConnections: Int?
+
+    @Flag(help: "No line of statistics in the log every ten seconds while there is something to do.")
+    package var disableLogStats = false
 
     package init() {}
 
@@ -105,18 +85,12 @@ package struct ServerOptions: ParsableArguments {
     package func configuration(
         modelName: String?, environment: [String: String]
     ) throws(LLMError) -> OpenAIServerConfiguration {
-        var routes = OpenAIConfiguration(
-            modelNames: servedModelName.isEmpty ? [modelName ?? "demo"] : servedModelName)
+        var routes = try answers.configuration(modelName: modelName)
         if let maxBodyBytes {
             routes.maxBodyBytes = maxBodyBytes.value
             routes.maxBodyBytesInFlight = max(routes.maxBodyBytesInFlight, maxBodyBytes.value)
         }
         routes.requestTimeout = requestTimeout
-        if let chatTemplate { routes.chatTemplate = try ChatTemplate(file: chatTemplate) }
-        routes.templateVariables = defaultChatTemplateKwargs?.values ?? [:]
-        routes.enablesAutoToolChoice = enableAutoToolChoice
-        routes.toolCallFormat = toolCallParser?.format
-        routes.reasoningFormat = reasoningParser?.format
         var configuration = OpenAIServerConfiguration(
             address: .hostname(host, port: port), apiKeys: try keys(environment), routes: routes)
         if let maxConnections { configuration.limits.connections = maxConnections }
@@ -124,6 +98,7 @@ package struct ServerOptions: ParsableArguments {
             origins: allowedOrigins?.origins ?? [], allowsCredentials: allowCredentials)
         if let sslCertfile, let sslKeyfile { configuration.tls = .init(certificates: sslCertfile, key: sslKeyfile) }
         configuration.shutdownTimeout = shutdownTimeout
+        if disableLogStats { configuration.statisticsInterval = nil }
         return configuration
     }
 
@@ -152,29 +127,5 @@ package struct OriginList: ExpressibleByArgument, Sendable, Hashable {
         origins = root.elements.compactMap(\.string)
         guard origins.count == root.count else { return nil }
     }
-}
-
-/// A name of vLLM's `--tool-call-parser`.
-package struct ToolCallParserName: ExpressibleByArgument, Sendable, Hashable {
-    package var format: ToolCallFormat
-
-    package init?(argument: String) {
-        guard let format = ToolCallFormat(parserName: argument) else { return nil }
-        self.format = format
-    }
-
-    package static let allValueStrings = ToolCallFormat.allCases.map(\.rawValue)
-}
-
-/// A name of vLLM's `--reasoning-parser`.
-package struct ReasoningParserName: ExpressibleByArgument, Sendable, Hashable {
-    package var format: ReasoningFormat
-
-    package init?(argument: String) {
-        guard let format = ReasoningFormat(parserName: argument) else { return nil }
-        self.format = format
-    }
-
-    package static let allValueStrings = ReasoningFormat.allCases.map(\.rawValue)
 }
 #endif

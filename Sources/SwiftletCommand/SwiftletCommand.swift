@@ -28,7 +28,9 @@ package struct SwiftletCommand: AsyncParsableCommand {
         #if Server
         commands += [ServeCommand.self, PullCommand.self] as [any ParsableCommand.Type]
         #endif
-        return commands + [TokenizeCommand.self, TemplateCommand.self, BenchCommand.self, InfoCommand.self]
+        return commands + [
+            RunBatchCommand.self, TokenizeCommand.self, TemplateCommand.self, BenchCommand.self, InfoCommand.self,
+        ]
     }
 
     package init() {}

@@ -45,28 +45,19 @@ package struct TemplateCommand: AsyncParsableCommand {
             "Variables for the template, a JSON object such as {\"enable_thinking\": false}.", valueName: "json"))
     package var chatTemplateKwargs: TemplateVariables?
 
-    @Option(
-        name: [.long, .customShort("i")],
-        help: ArgumentHelp("Conversations, one JSON object a line; - is standard input.", valueName: "in.jsonl"))
-    package var input: String?
-
-    @Option(
-        name: [.long, .customShort("o")],
-        help: ArgumentHelp("Where the results of --input go.", valueName: "out.jsonl"))
-    package var output: String?
+    @OptionGroup package var batch: BatchOptions
 
     package init() {}
 
     package func validate() throws {
-        if (input == nil) != (output == nil) { throw ValidationError("--input and --output go together.") }
-        if input != nil, text != nil || system != nil {
+        if batch.input != nil, text != nil || system != nil {
             throw ValidationError("Give a conversation or --input, not both.")
         }
     }
 
     package mutating func run() async throws {
         let templates = try await loadTemplates()
-        if let input, let output {
+        if let input = batch.input, let output = batch.output {
             let command = self
             try await Interrupts().run { try await command.runBatch(from: input, to: output, templates) }
             return
@@ -145,15 +136,12 @@ package struct TemplateCommand: AsyncParsableCommand {
     }
 
     private func runBatch(from input: String, to path: String, _ templates: Templates) async throws {
-        let file = input == "-" ? File.standardInput : try File(input, .read)
-        if file.isDirectory { throw LLMError(.inputOutput, "can't read \(input): it is a folder") }
-        let output = try OrderedOutput(path, input: file)
-        if let kept = output.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
+        let file = try BatchJob.input(input)
+        let output = try BatchJob.output(path, input: file)
         let reader = LineReader(file)
         let defaults = defaults()
         var (count, failed) = (0, 0)
-        while let entry = try await reader.next() {
-            if entry.line.isBlank { continue }
+        while let entry = try await reader.nextRequest() {
             var json = JSONWriter()
             do throws(TemplateError) {
                 let text = try templates.render(try TemplateRequest(entry.line, defaults: defaults))

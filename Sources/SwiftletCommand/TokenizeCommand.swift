@@ -31,12 +31,7 @@ package struct TokenizeCommand: AsyncParsableCommand {
     @Argument(help: "Text to tokenize; with --decode, token ids.")
     package var words: [String] = []
 
-    @Option(
-        name: [.long, .customShort("m")],
-        help: ArgumentHelp(
-            "Folder of a Hugging Face model, OWNER/NAME on the hub, or a tokenizer.json (default: the built-in demo model).",
-            valueName: "model"))
-    package var model: String?
+    @OptionGroup package var source: TokenizerOptions
 
     @Option(
         name: [.long, .customShort("i")],
@@ -83,9 +78,7 @@ package struct TokenizeCommand: AsyncParsableCommand {
         }
     }
 
-    private func loadTokenizer() async throws -> Tokenizer {
-        try TokenizerFiles.load(try await ModelArgument.folder(of: model, needs: .withoutWeights))
-    }
+    private func loadTokenizer() async throws -> Tokenizer { try TokenizerFiles.load(try await source.folder()) }
 
     private func runOnce() async throws {
         let text = try words.isEmpty ? StandardInput.text(called: "text") : words.joined(separator: " ")
@@ -129,13 +122,11 @@ package struct TokenizeCommand: AsyncParsableCommand {
     // MARK: Batches
 
     private func runBatch(from input: String) async throws {
-        let file = input == "-" ? File.standardInput : try File(input, .read)
-        if file.isDirectory { throw LLMError(.inputOutput, "can't read \(input): it is a folder") }
+        let file = try BatchJob.input(input)
         let path = output == "-" ? nil : output
         if let path { try OrderedOutput.check(path, input: file) }
         let tokenizer = try await loadTokenizer()
-        let ordered = try path.map { path throws(LLMError) in try OrderedOutput(path, input: file) }
-        if let kept = ordered?.keptPath { Console.note("results of an earlier run are kept in \(kept)") }
+        let ordered = try path.map { path throws(LLMError) in try BatchJob.output(path, input: file) }
         let outcome = try await answerLines(of: LineReader(file), tokenizer, ordered)
         try ordered?.finish(count: outcome.count)
         if outcome.failed > 0 {
@@ -158,8 +149,7 @@ package struct TokenizeCommand: AsyncParsableCommand {
         let defaults = TokenizeRequest.Defaults(
             addSpecialTokens: addSpecialTokens, skipSpecialTokens: skipSpecialTokens)
         var outcome = Outcome()
-        while let entry = try await reader.next() {
-            if entry.line.isBlank { continue }
+        while let entry = try await reader.nextRequest() {
             let line: [UInt8]
             do throws(LLMError) {
                 line = try TokenizeRequest(entry.line, number: entry.number, defaults: defaults).answer(tokenizer)

@@ -96,12 +96,12 @@ public enum Hub {
 }
 
 /// Words of strangers in messages.
-enum Text {
+package enum Text {
     /// A text in quotes, cut and without what could move a cursor.
-    static func quoted(_ text: String) -> String { "\"" + plain(text) + "\"" }
+    package static func quoted(_ text: String) -> String { "\"" + plain(text) + "\"" }
 
     /// The same without quotes.
-    static func plain(_ text: String) -> String {
+    package static func plain(_ text: String) -> String {
         let shown = text.unicodeScalars.prefix(100).map {
             $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? "?" : $0
         }

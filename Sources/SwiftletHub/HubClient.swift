@@ -8,8 +8,6 @@ import AsyncHTTPClient
 import Logging
 import NIOCore
 import NIOHTTP1
-import NIOPosix
-import NIOSSL
 import Swiftlet
 
 /// Why a request did not end well, for whoever may repeat it.
@@ -124,28 +122,12 @@ struct HubClient: Sendable {
     static func failure(_ error: any Error, _ url: HubURL) -> any Error {
         if error is CancellationError || Task.isCancelled { return CancellationError() }
         if error is HubFailure || error is LLMError { return error }
-        let host = url.origin.host
-        switch error {
-        case let error as HTTPClientError where error == .cancelled: return CancellationError()
-        case let error as HTTPClientError where error == .readTimeout || error == .deadlineExceeded:
-            return HubFailure.temporary("\(host) went silent")
-        case let error as HTTPClientError where error == .connectTimeout:
-            return HubFailure.unreachable("\(host) does not answer")
-        case let error as HTTPClientError where error == .remoteConnectionClosed:
-            return HubFailure.temporary("\(host) closed the connection")
-        case NIOSSLError.handshakeFailed(let reason):
-            return HubFailure.refused("no encrypted connection with \(host): \(Text.plain("\(reason)"))")
-        case is NIOSSLExtraError:
-            return HubFailure.refused("no encrypted connection with \(host): \(Text.plain("\(error)"))")
-        case let error as NIOConnectionError:
-            let unknown = error.connectionErrors.isEmpty && (error.dnsAError != nil || error.dnsAAAAError != nil)
-            return HubFailure.unreachable(unknown ? "the host \(host) can't be found" : "no connection with \(host)")
-        case let error as IOError:
-            return HubFailure.unreachable(
-                "no connection with \(host): \(CacheFile.text(ofError: error.errnoCode))")
-        case HTTPParserError.invalidEOFState:
-            return HubFailure.temporary("\(host) closed the connection in the middle")
-        default: return HubFailure.temporary("the connection with \(host) broke: \(Text.plain("\(error)"))")
+        let failure = ConnectionFailure(error, host: url.origin.host)
+        switch failure.kind {
+        case .cancelled: return CancellationError()
+        case .broken: return HubFailure.temporary(failure.reason)
+        case .unreachable: return HubFailure.unreachable(failure.reason)
+        case .refused: return HubFailure.refused(failure.reason)
         }
     }
 

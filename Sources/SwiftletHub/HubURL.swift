@@ -12,9 +12,9 @@ import Foundation
 package struct HubURL: Sendable, Hashable, CustomStringConvertible {
     /// Who answers: what a token may be sent to or not.
     package struct Origin: Hashable, Sendable {
-        var scheme: String
-        var host: String
-        var port: Int
+        package var scheme: String
+        package var host: String
+        package var port: Int
     }
 
     package let text: String

@@ -20,7 +20,6 @@ import SwiftletJSON
 /// client has gone.
 public struct OpenAIRoutes: Sendable {
     let service: GenerationService
-    let configuration: OpenAIConfiguration
     let state: ServerState
 
     public init(_ llm: LLM, configuration: OpenAIConfiguration = OpenAIConfiguration()) {
@@ -28,16 +27,7 @@ public struct OpenAIRoutes: Sendable {
     }
 
     init(_ llm: LLM, _ configuration: OpenAIConfiguration, _ state: ServerState) {
-        var options = GenerationService.Options()
-        options.modelNames = configuration.modelNames
-        options.requestTimeout = configuration.requestTimeout
-        options.chatTemplate = configuration.chatTemplate
-        options.templateVariables = configuration.templateVariables
-        options.enablesAutoToolChoice = configuration.enablesAutoToolChoice
-        options.toolCallFormat = configuration.toolCallFormat
-        options.reasoningFormat = configuration.reasoningFormat
-        service = GenerationService(llm, options)
-        self.configuration = configuration
+        service = GenerationService(llm, configuration)
         self.state = state
     }
 
@@ -90,6 +80,8 @@ public struct OpenAIRoutes: Sendable {
                 try TokenizeService(service).detokenize(try await BodyReader.read(request, configuration, state).bytes))
         }
     }
+
+    private var configuration: OpenAIConfiguration { service.configuration }
 
     private var models: ModelList {
         ModelList(names: configuration.modelNames, maxModelLength: service.llm.maxModelLength)

@@ -19,6 +19,7 @@ import UnixSignals
 ///     try await server.runService()                            // until SIGTERM or SIGINT
 public struct OpenAIServer: Service {
     private let application: Application<RouterResponder<ServerContext>>
+    private let llm: LLM
     private let state: ServerState
     private let configuration: OpenAIServerConfiguration
     private let logger: Logger
@@ -35,15 +36,17 @@ public struct OpenAIServer: Service {
         onStart: @escaping @Sendable (_ port: Int?) async -> Void = { _ in },
         extend: (Router<ServerContext>) -> Void = { _ in }
     ) throws {
+        self.llm = llm
         self.configuration = configuration
         self.logger = logger
         state = ServerState()
-        let router = Router(context: ServerContext.self)
+        let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: RequestLog(logger: logger))
         router.add(middleware: CrossOrigin(rules: configuration.crossOrigin))
-        router.add(middleware: KeyCheck(configuration.apiKeys))
+        let page = WebPage()
+        router.add(middleware: KeyCheck(configuration.apiKeys, page: page))
         router.addRoutes(OpenAIRoutes(llm, configuration.routes, state))
-        WebPage().add(to: router)
+        page.add(to: router)
         extend(router)
         let limits = configuration.limits
         let http = HTTPServerBuilder.http1(
@@ -87,6 +90,9 @@ public struct OpenAIServer: Service {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await application.run() }
             group.addTask { try await endInTime() }
+            if let seconds = configuration.statisticsInterval {
+                group.addTask { try await StatisticsLog.run(llm, every: seconds, logger) }
+            }
             try await group.next()
             group.cancelAll()
         }

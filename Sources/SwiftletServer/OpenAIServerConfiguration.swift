@@ -1,48 +1,6 @@
 #if Server
 // OpenAIServerConfiguration: what is fixed when a server starts. Each comment gives vLLM's name.
 
-public import SwiftletTemplate
-
-/// Configuration of ``OpenAIRoutes``.
-public struct OpenAIConfiguration: Sendable {
-    /// The names the model goes by in requests, the first one in answers (`served_model_name`). Default: `default`.
-    public var modelNames: [String]
-    /// The longest body of a request in bytes. Default 16 MiB.
-    public var maxBodyBytes: Int
-    /// The bytes of all bodies that are being read and answered at a time. Default 256 MiB.
-    public var maxBodyBytesInFlight: Int
-    /// Seconds that a request may take. Default: no limit.
-    public var requestTimeout: Double?
-    /// A chat template to use instead of the model's own (`chat_template`).
-    public var chatTemplate: ChatTemplate?
-    /// How the model writes tool calls (`tool_call_parser`). Default: what its chat template says.
-    public var toolCallFormat: ToolCallFormat?
-    /// How the model marks its reasoning (`reasoning_parser`). Default: what its chat template says.
-    public var reasoningFormat: ReasoningFormat?
-    /// Whether tools of a request are offered to the model (`enable_auto_tool_choice`). Default on.
-    public var enablesAutoToolChoice = true
-    /// What templates are given where a request says nothing else (`default_chat_template_kwargs`).
-    public var templateVariables: [String: TemplateValue] = [:]
-    /// The prefix of the names in `/metrics`. Default `vllm:`, so that existing dashboards work.
-    public var metricsPrefix: String
-
-    public init(
-        modelNames: [String] = ["default"], maxBodyBytes: Int = 16 << 20, maxBodyBytesInFlight: Int = 256 << 20,
-        requestTimeout: Double? = nil, chatTemplate: ChatTemplate? = nil, toolCallFormat: ToolCallFormat? = nil,
-        reasoningFormat: ReasoningFormat? = nil, metricsPrefix: String = "vllm:"
-    ) {
-        precondition(!modelNames.isEmpty, "a model needs a name")
-        self.modelNames = modelNames
-        self.maxBodyBytes = maxBodyBytes
-        self.maxBodyBytesInFlight = maxBodyBytesInFlight
-        self.requestTimeout = requestTimeout
-        self.chatTemplate = chatTemplate
-        self.toolCallFormat = toolCallFormat
-        self.reasoningFormat = reasoningFormat
-        self.metricsPrefix = metricsPrefix
-    }
-}
-
 /// Configuration of an ``OpenAIServer``.
 public struct OpenAIServerConfiguration: Sendable {
     /// What connections may take. All of it holds before a request is looked at.
@@ -108,6 +66,9 @@ public struct OpenAIServerConfiguration: Sendable {
     public var tls: TLSFiles?
     /// Seconds that running requests have to end after the signal to stop. Default 30.
     public var shutdownTimeout: Double
+    /// Seconds between two lines of statistics in the log while there is something to do; nil is none
+    /// (`disable_log_stats`). Default 10, as vLLM has it.
+    public var statisticsInterval: Double? = 10
 
     public init(
         address: Address = .hostname("127.0.0.1", port: 8000), apiKeys: [String] = [],

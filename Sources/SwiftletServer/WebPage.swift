@@ -79,10 +79,9 @@ package struct WebPage: Sendable {
         return "image/svg+xml"
     }
 
-    /// 64-bit FNV-1a of the bytes: another version of a file has another tag.
+    /// Another version of a file has another tag.
     private static func entityTag(of bytes: UnsafeBufferPointer<UInt8>) -> String {
-        let hash = bytes.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-        return "\"\(String(hash, radix: 16))\""
+        "\"\(String(Fingerprint.of(bytes), radix: 16))\""
     }
 }
 #endif

@@ -27,6 +27,28 @@ struct DataParallelTests {
         #expect(folder.read("two.jsonl") == expected)
     }
 
+    #if Server
+    @Test("run-batch with two replicas answers every request, in order")
+    func runBatch() async throws {
+        let folder = try TemporaryFolder()
+        let lines = (0..<12).map {
+            #"{"custom_id": "c\#($0)", "method": "POST", "url": "/v1/completions", "body": {"prompt": "Once \#($0)", "max_tokens": 8}}"#
+        }
+        _ = try folder.write(lines.joined(separator: "\n"), "in.jsonl")
+        let finished = try await RunningCommand.run(
+            [
+                "run-batch", "--quiet", "-dp", "2", "-i", folder.path + "/in.jsonl", "-o",
+                folder.path + "/out.jsonl",
+            ])
+        #expect(finished.code == 0, "\(finished.errors)")
+        let answers = try #require(folder.read("out.jsonl")).split(separator: "\n")
+        #expect(answers.count == 12)
+        for (index, answer) in answers.enumerated() {
+            #expect(answer.contains("\"c\(index)\"") && answer.contains("\"status_code\":200"))
+        }
+    }
+    #endif
+
     @Test("Replicas are for files of requests")
     func withoutInput() async throws {
         let finished = try await RunningCommand.run(["generate", "-dp", "2", "x"])

@@ -9,7 +9,9 @@ import Testing
 struct HelpTests {
     #if Server
     /// With the trait Server only; without it the list of commands is shorter.
-    static let serverCommands = ["swiftlet", "swiftlet serve", "swiftlet pull"]
+    static let serverCommands = [
+        "swiftlet", "swiftlet serve", "swiftlet pull", "swiftlet bench", "swiftlet bench serve",
+    ]
     #else
     static let serverCommands: [String] = []
 
@@ -23,8 +25,8 @@ struct HelpTests {
 
     static let commands =
         serverCommands + [
-            "swiftlet generate", "swiftlet chat", "swiftlet tokenize", "swiftlet template", "swiftlet info",
-            "swiftlet bench", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
+            "swiftlet generate", "swiftlet chat", "swiftlet run-batch", "swiftlet tokenize", "swiftlet template",
+            "swiftlet info", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
             "swiftlet bench ablation", "swiftlet bench tokenizer",
         ]
 

@@ -43,6 +43,7 @@ struct LineReaderTests {
         let bytes = Array("\u{FEFF}one\r\n\ntwo\nlast".utf8)
         let entries = try await lines(bytes)
         #expect(entries.map(\.number) == [1, 2, 3, 4])
+        #expect(entries.map(\.index) == [0, 1, 1, 2], "blank lines are no requests")
         #expect(entries.reduce(0) { $0 + $1.byteCount } == bytes.count)
     }
 

@@ -89,7 +89,7 @@ struct RooflineTests {
     }
 
     /// Tags are closed in the order they were opened, and nothing is left unescaped.
-    private static func isWellFormed(_ text: String) -> Bool {
+    static func isWellFormed(_ text: String) -> Bool {
         var open: [Substring] = []
         var rest = text[...]
         while let start = rest.firstIndex(of: "<") {

@@ -11,14 +11,67 @@ import Testing
 
 @Suite("swiftlet serve")
 struct ServeCommandTests {
+    /// A server that listens, and its port.
+    private func start(
+        _ options: [String] = [], environment: [String: String] = [:]
+    ) async throws -> (RunningCommand, port: Int) {
+        let command = try RunningCommand(
+            ["serve"] + options + ["--port", "0", "--threads", "1", "--no-pin-threads"], environment: environment)
+        try await command.wait(forError: "/v1\n")
+        let address = try #require(
+            command.errors.firstMatch(of: #/serving http:\/\/127\.0\.0\.1:(\d+)\/v1/#), "\(command.errors)")
+        return (command, try #require(Int(address.1)))
+    }
+
     @Test("It says where it listens and ends well on Ctrl-C")
     func signal() async throws {
-        let command = try RunningCommand(["serve", "--port", "0", "--threads", "1", "--no-pin-threads"])
-        try await command.wait(forError: "serving http://127.0.0.1:")
+        let (command, _) = try await start()
         command.interrupt()
         let result = try await command.finish()
         #expect(result.code == 0, "\(result.errors)")
         #expect(result.output.isEmpty)
+    }
+
+    @Test("The second signal kills at once", arguments: [false, true])
+    func secondSignal(isTerminal: Bool) async throws {
+        let (command, port) = try await start()
+        // A request that does not come to its end keeps the server from ending.
+        let connection = try RawConnection(port: port)
+        await connection.send(
+            "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+        let other = try RawConnection(port: port)
+        await other.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        #expect(await other.receive(until: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") == true)
+        func signal() { if isTerminal { command.interrupt() } else { command.requestEnd() } }
+        signal()
+        try await command.wait(forError: "stopping")
+        try await Task.sleep(for: .milliseconds(100))
+        signal()
+        let result = try await command.finish()
+        #expect(result.code == (isTerminal ? 130 : 143), "\(result.errors)")
+        connection.close()
+    }
+
+    @Test("A model of the hub goes by its name on the hub")
+    func hubModel() async throws {
+        let folder = try TemporaryFolder()
+        let model = try folder.writeModel()
+        let commit = String(repeating: "a", count: 40)
+        let cache = "hub/models--some-org--Some-Model"
+        try folder.makeFolder("\(cache)/snapshots/\(commit)")
+        try folder.makeFolder("\(cache)/refs")
+        try folder.write(commit, "\(cache)/refs/main")
+        try folder.write(try #require(readFile(model + "/config.json")), "\(cache)/snapshots/\(commit)/config.json")
+        let (command, port) = try await start(
+            ["some-org/Some-Model", "--load-format", "dummy", "--num-gpu-blocks-override", "1100"],
+            environment: ["HF_HOME": folder.path, "HF_HUB_OFFLINE": "1"])
+        let connection = try RawConnection(port: port)
+        await connection.send("GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        let reply = await connection.receive(until: "}]}")
+        #expect(reply?.contains(#""id":"some-org/Some-Model","object":"model""#) == true, "\(reply ?? "nothing")")
+        connection.close()
+        command.interrupt()
+        #expect(try await command.finish().code == 0)
     }
 
     @Test(
@@ -58,6 +111,7 @@ struct ServeCommandTests {
             "--host", "::1", "--port", "0", "--served-model-name", "a", "b", "--allowed-origins", #"["https://x"]"#,
             "--request-timeout", "2.5", "--shutdown-timeout", "7", "--max-body-bytes", "1G", "--max-connections", "9",
             "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3", "--no-enable-auto-tool-choice",
+            "--disable-log-stats",
         ])
         let configuration = try options.configuration(modelName: "m", environment: [:])
         #expect(configuration.address == .hostname("::1", port: 0))
@@ -65,6 +119,8 @@ struct ServeCommandTests {
         #expect(configuration.routes.requestTimeout == 2.5 && configuration.shutdownTimeout == 7)
         #expect(configuration.routes.maxBodyBytes == 1 << 30 && configuration.limits.connections == 9)
         #expect(configuration.routes.maxBodyBytesInFlight >= 1 << 30 && !configuration.routes.enablesAutoToolChoice)
+        #expect(configuration.statisticsInterval == nil)
+        #expect(try ServerOptions.parse([]).configuration(modelName: nil, environment: [:]).statisticsInterval == 10)
         #expect(configuration.routes.toolCallFormat == .hermes && configuration.routes.reasoningFormat == .qwen3)
     }
 }

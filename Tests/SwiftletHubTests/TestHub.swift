@@ -1,10 +1,10 @@
 // TestHub: a server on this machine that plays the hub: its list of files, its redirects to another host where the large
 // files are, parts of files. A test lets it misbehave, request by request.
-// Plain sockets, one thread for each connection: so that it can break off, fall silent and lie at any byte.
 // Invariant: every request is in `requests`, in the order of arrival.
 
 #if Server
 import Crypto
+import SwiftletTestSupport
 import Synchronization
 
 #if canImport(Glibc)
@@ -58,13 +58,17 @@ final class TestHub: Sendable {
         var requests: [Request] = []
         var models: [String: Model] = [:]
         var behaviour: (@Sendable (Request, Int) -> Reply?)?
-        var connections: Set<Int32> = []
         var isReleased = false
-        var isStopped = false
     }
-    private let state = Mutex(State())
-    private let listener: Int32
-    let port: Int
+    private let shared: Shared
+    private let server: SocketServer
+
+    /// What the connections' threads share with the hub.
+    private final class Shared: Sendable {
+        let state = Mutex(State())
+    }
+
+    var port: Int { server.port }
 
     /// The hub.
     var address: String { "http://127.0.0.1:\(port)" }
@@ -72,51 +76,14 @@ final class TestHub: Sendable {
     var otherAddress: String { "http://localhost:\(port)" }
 
     init() throws {
-        #if canImport(Glibc)
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        #else
-        listener = socket(AF_INET, SOCK_STREAM, 0)
-        #endif
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let descriptor = listener
-        let status = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(descriptor, address, size) == 0 && listen(descriptor, 64) == 0
-                    && getsockname(descriptor, address, &size) == 0
-            }
-        }
-        guard status else { throw Failure() }
-        port = Int(UInt16(bigEndian: address.sin_port))
-        Self.detach { [weak self] in
-            while true {
-                let connection = accept(descriptor, nil, nil)
-                guard connection >= 0, let hub = self else {
-                    if connection >= 0 { close(connection) }
-                    return
-                }
-                hub.serve(connection)
-            }
-        }
-    }
-
-    struct Failure: Error {}
-
-    deinit {
-        let connections = state.withLock { state in
-            state.isStopped = true
-            return state.connections
-        }
-        for connection in connections { shutdown(connection, Int32(SHUT_RDWR)) }
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
+        let shared = Shared()
+        self.shared = shared
+        server = try SocketServer { connection in Self.serve(connection, shared) }
     }
 
     // MARK: What a test sees and says
 
-    var requests: [Request] { state.withLock { $0.requests } }
+    var requests: [Request] { shared.state.withLock { $0.requests } }
 
     /// Requests for a file's contents that the hub or the other host answered or should have.
     func downloads(of file: String) -> [Request] {
@@ -124,110 +91,63 @@ final class TestHub: Sendable {
     }
 
     /// Lets go of all bodies that are held back, now and later.
-    func release() { state.withLock { $0.isReleased = true } }
+    func release() { shared.state.withLock { $0.isReleased = true } }
 
-    func forget() { state.withLock { $0.requests = [] } }
+    func forget() { shared.state.withLock { $0.requests = [] } }
 
-    func add(_ name: String, _ model: Model) { state.withLock { $0.models[name] = model } }
+    func add(_ name: String, _ model: Model) { shared.state.withLock { $0.models[name] = model } }
 
     /// Asks `body` first from here on; it is given the request and how many of the same method and path came before.
-    func behave(_ body: @escaping @Sendable (Request, Int) -> Reply?) { state.withLock { $0.behaviour = body } }
+    func behave(_ body: @escaping @Sendable (Request, Int) -> Reply?) { shared.state.withLock { $0.behaviour = body } }
 
     // MARK: Connections
 
-    private static func detach(_ body: @escaping @Sendable () -> Void) {
-        final class Box: Sendable {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var thread = pthread_t()
-        pthread_create(
-            &thread, nil,
-            { argument in
-                if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
-                return nil
-            }, Unmanaged.passRetained(Box(body)).toOpaque())
-        pthread_detach(thread)
-    }
-
-    private func serve(_ connection: Int32) {
-        let isOpen = state.withLock { state in
-            if !state.isStopped { state.connections.insert(connection) }
-            return !state.isStopped
-        }
-        guard isOpen else {
-            close(connection)
-            return
-        }
-        Self.detach { [weak self] in
-            if let request = Self.read(connection), let reply = self?.reply(to: request) {
-                Self.write(reply, to: connection, isHead: request.method == "HEAD") {
-                    self?.state.withLock { $0.isReleased } ?? true
-                }
-            }
-            self?.state.withLock { _ = $0.connections.remove(connection) }
-            close(connection)
+    private static func serve(_ connection: SocketServer.Connection, _ shared: Shared) {
+        guard let request = read(connection) else { return }
+        write(reply(to: request, shared), to: connection, isHead: request.method == "HEAD") {
+            shared.state.withLock { $0.isReleased }
         }
     }
 
-    private static func read(_ connection: Int32) -> Request? {
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while bytes.count < 65_536 {
-            let count = recv(connection, &buffer, buffer.count, 0)
-            guard count > 0 else { return nil }
-            bytes += buffer[..<count]
-            let text = String(decoding: bytes, as: UTF8.self)
-            guard text.contains("\r\n\r\n") else { continue }
-            let lines = text.split(separator: "\r\n", omittingEmptySubsequences: true)
-            let words = lines[0].split(separator: " ")
-            guard words.count == 3 else { return nil }
-            var headers: [String: String] = [:]
-            for line in lines.dropFirst() {
-                let parts = line.split(separator: ":", maxSplits: 1)
-                if parts.count == 2 {
-                    headers[parts[0].lowercased()] = String(parts[1].drop { $0 == " " })
-                }
-            }
-            return Request(method: String(words[0]), target: String(words[1]), headers: headers)
+    private static func read(_ connection: SocketServer.Connection) -> Request? {
+        func isHead(_ bytes: [UInt8]) -> Bool { String(decoding: bytes, as: UTF8.self).contains("\r\n\r\n") }
+        guard let bytes = connection.receive(until: isHead) else { return nil }
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\r\n", omittingEmptySubsequences: true)
+        let words = lines[0].split(separator: " ")
+        guard words.count == 3 else { return nil }
+        var headers: [String: String] = [:]
+        for line in lines.dropFirst() {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            if parts.count == 2 { headers[parts[0].lowercased()] = String(parts[1].drop { $0 == " " }) }
         }
-        return nil
+        return Request(method: String(words[0]), target: String(words[1]), headers: headers)
     }
 
-    private static func send(_ bytes: ArraySlice<UInt8>, to connection: Int32) -> Bool {
-        var rest = bytes
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { systemSend(connection, $0) }
-            guard count > 0 else { return false }
-            rest = rest.dropFirst(count)
-        }
-        return true
-    }
-
-    private static func write(_ reply: Reply, to connection: Int32, isHead: Bool, isReleased: () -> Bool) {
+    private static func write(
+        _ reply: Reply, to connection: SocketServer.Connection, isHead: Bool, isReleased: () -> Bool
+    ) {
         var head = "HTTP/1.1 \(reply.status) Reply\r\nConnection: close\r\n"
         for (name, value) in reply.headers { head += "\(name): \(value)\r\n" }
         let length = reply.announcedLength ?? reply.body.count
         if length >= 0 { head += "Content-Length: \(length)\r\n" }
-        guard send(Array((head + "\r\n").utf8)[...], to: connection), !isHead else { return }
+        guard connection.send(head + "\r\n"), !isHead else { return }
         let end = min(reply.body.count, reply.cutAfter ?? .max)
         let pause = min(end, reply.stallAfter ?? end)
-        guard send(reply.body[..<pause], to: connection) else { return }
+        guard connection.send(reply.body[..<pause]) else { return }
         if reply.stallAfter != nil {
             // Until the test lets go, or the other side or the server's end closes the connection.
-            var byte: UInt8 = 0
             while !isReleased() {
-                if recv(connection, &byte, 1, Int32(MSG_DONTWAIT)) == 0 { return }
+                if connection.isClosed { return }
                 usleep(2000)
             }
         }
-        _ = send(reply.body[pause..<end], to: connection)
+        connection.send(reply.body[pause..<end])
     }
 
     // MARK: The hub
 
-    private func reply(to request: Request) -> Reply {
-        let (behaviour, models, count) = state.withLock { state in
+    private static func reply(to request: Request, _ shared: Shared) -> Reply {
+        let (behaviour, models, count) = shared.state.withLock { state in
             let count = state.requests.count {
                 $0.method == request.method && $0.path == request.path && $0.host == request.host
             }
@@ -235,7 +155,8 @@ final class TestHub: Sendable {
             return (state.behaviour, state.models, count)
         }
         if let reply = behaviour?(request, count) { return reply }
-        return Self.honest(request, models, otherAddress: otherAddress)
+        let port = (request.headers["host"] ?? "").drop { $0 != ":" }
+        return honest(request, models, otherAddress: "http://localhost\(port)")
     }
 
     /// What the hub itself answers.
@@ -341,17 +262,6 @@ final class TestHub: Sendable {
     static func gitHash(_ bytes: [UInt8]) -> String {
         hex(Insecure.SHA1.hash(data: Array("blob \(bytes.count)\0".utf8) + bytes))
     }
-}
-
-// The C function whose name the class's own member hides. A reader that went away must not end the tests.
-private func systemSend(_ connection: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
-    #if canImport(Glibc)
-    send(connection, bytes.baseAddress!, bytes.count, Int32(MSG_NOSIGNAL))
-    #elseif canImport(Musl)
-    send(connection, bytes.baseAddress!, bytes.count, MSG_NOSIGNAL)
-    #else
-    send(connection, bytes.baseAddress!, bytes.count, 0)
-    #endif
 }
 
 extension TestHub.Model {

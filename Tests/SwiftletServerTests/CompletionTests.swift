@@ -117,6 +117,39 @@ struct CompletionTests {
         }
     }
 
+    @Test("Streamed choices behind the first had no log-probabilities of the echoed prompt")
+    func echoedChoices() async throws {
+        try await TestServer.run { server in
+            let body =
+                #""prompt": ["\#(Self.prompt)", "The cat"], "n": 3, "seed": 1, "max_tokens": 3, "ignore_eos": true, "logprobs": 1, "echo": true"#
+            let choices = try #require(try await server.complete("{\(body)}")["choices"]).elements.map(\.self)
+            var streamed: [Int: [String]] = [:]
+            for chunk in try await server.stream(#"{\#(body), "stream": true}"#) {
+                let choice = try #require(chunk["choices"]?[0])
+                streamed[choice["index"]!.int!, default: []] +=
+                    choice["logprobs"]!["token_logprobs"]!.elements.map { String(decoding: $0.bytes, as: UTF8.self) }
+            }
+            #expect(choices.count == 6)
+            for (index, choice) in choices.enumerated() {
+                let whole = choice["logprobs"]!["token_logprobs"]!.elements.map {
+                    String(decoding: $0.bytes, as: UTF8.self)
+                }
+                #expect(whole[0] == "null" && whole[1] != "null" && streamed[index] == whole)
+            }
+        }
+    }
+
+    @Test("The echo of token ids had no special tokens, and offsets pointed elsewhere")
+    func echoedSpecialTokens() async throws {
+        try await TestServer.run { server in
+            let answer = try await server.complete(
+                #"{"prompt": [1, 300, 2, 301], "echo": true, "logprobs": 0, "max_tokens": 2, "ignore_eos": true}"#)
+            let choice = try #require(answer["choices"]?[0])
+            let tokens = choice["logprobs"]!["tokens"]!.elements.map { $0.string! }
+            #expect(tokens.count == 6 && choice["text"]?.string?.hasPrefix(tokens[..<4].joined()) == true)
+        }
+    }
+
     @Test("Echo with no tokens scores the prompt; prompt_logprobs are vLLM's")
     func scoring() async throws {
         try await TestServer.run { server in

@@ -4,6 +4,7 @@
 
 import AsyncHTTPClient
 import Swiftlet
+import SwiftletJSON
 import SwiftletServer
 import SwiftletTestSupport
 import Testing
@@ -13,6 +14,56 @@ struct HostileTests {
     private func isServing(_ server: TestServer) async throws {
         let answer = try await server.complete(#"{"prompt": "x", "max_tokens": 1}"#)
         expect(answer, is: .completion)
+    }
+
+    /// One answer with OpenAI's error body and nothing behind it.
+    private func expectError(
+        _ reply: String, _ status: Int, _ code: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        #expect(reply.hasPrefix("HTTP/1.1 \(status) "), "\(reply.prefix(200))", sourceLocation: sourceLocation)
+        let parts = reply.split(separator: "\r\n\r\n", maxSplits: 1)
+        let body = Array((parts.count == 2 ? String(parts[1]) : "").utf8)
+        #expect(reply.lowercased().contains("content-length: \(body.count)\r\n"), sourceLocation: sourceLocation)
+        let json = try JSONDocument(parsing: body).root
+        expect(json, is: .error, sourceLocation: sourceLocation)
+        #expect(json["error"]?["code"]?.string == code, "\(reply)", sourceLocation: sourceLocation)
+    }
+
+    @Test("Bytes that are no HTTP are answered with an error body, behind a request too")
+    func malformedHeads() async throws {
+        try await TestServer.run { server in
+            for bytes in [
+                "nonsense\r\n\r\n", "GET /health\r\n\r\n", "GET /health HTTP/9.9\r\nhost: x\r\n\r\n",
+                "GET /health HTTP/1.1\r\nhost x\r\n\r\n", "GET /health HTTP/1.1\r\nho st: x\r\n\r\n",
+                "\u{16}\u{3}\u{1}\u{2}",
+                "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n",
+            ] {
+                let connection = try RawConnection(port: server.port)
+                await connection.send(bytes)
+                let reply = try #require(await connection.receive(), "\(bytes.debugDescription): not closed")
+                try expectError(reply, 400, "invalid_http")
+            }
+            let pipelined = try RawConnection(port: server.port)
+            await pipelined.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\nnonsense\r\n\r\n")
+            let replies = try #require(await pipelined.receive())
+            #expect(replies.hasPrefix("HTTP/1.1 200 "))
+            let second = try #require(replies.dropFirst().firstRange(of: "HTTP/1.1 "))
+            try expectError(String(replies[second.lowerBound...]), 400, "invalid_http")
+            try await isServing(server)
+        }
+    }
+
+    @Test("A body whose chunks are none was answered with 500")
+    func malformedBody() async throws {
+        try await TestServer.run { server in
+            let connection = try RawConnection(port: server.port)
+            await connection.send(
+                "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n"
+            )
+            let reply = try #require(await connection.receive())
+            #expect(reply.hasPrefix("HTTP/1.1 400 ") && reply.contains("the body is not valid HTTP"), "\(reply)")
+            try await isServing(server)
+        }
     }
 
     @Test("A body of 100 MB is refused, announced or not")
@@ -85,7 +136,7 @@ struct HostileTests {
                 let connection = try RawConnection(port: server.port)
                 await connection.send("GET /health HTTP/1.1\r\n" + flood)
                 let reply = try #require(await connection.receive())
-                #expect(reply.isEmpty || reply.hasPrefix("HTTP/1.1 400"))
+                try expectError(reply, 431, "headers_too_large")
             }
             let path = try RawConnection(port: server.port)
             await path.send("GET /" + String(repeating: "a", count: 8 << 20))

@@ -2,49 +2,17 @@
 // The life of requests and of the server: who leaves, who waits, who is too late.
 
 import AsyncHTTPClient
-import Hummingbird
-import HummingbirdCore
 import Logging
 import ServiceLifecycle
 import NIOHTTP1
 import Swiftlet
 import SwiftletJSON
 import SwiftletServer
+import SwiftletTestSupport
 import SwiftletTokenizer
 import Testing
 
 extension TestServer {
-    /// The routes in an application that is not ``OpenAIServer``.
-    static func mounted(processors: [any LogitsProcessor] = [], _ body: (TestServer) async throws -> Void) async throws
-    {
-        let llm = try await LLM(config: engine, logitsProcessors: processors, logger: quietLogger)
-        let router = Router()
-        router.addRoutes(OpenAIRoutes(llm))
-        router.get("/own") { _, _ in "own" }
-        let (ports, started) = AsyncStream<Int>.makeStream()
-        let application = Application(
-            router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
-            onServerRunning: { channel in started.yield(channel.localAddress?.port ?? 0) }, logger: quietLogger)
-        let group = ServiceGroup(configuration: .init(services: [application], logger: quietLogger))
-        let task = Task { try await group.run() }
-        var iterator = ports.makeAsyncIterator()
-        let port = try #require(await iterator.next())
-        let client = HTTPClient(eventLoopGroupProvider: .singleton)
-        let test = TestServer(llm: llm, port: port, client: client, group: group)
-        let result: Result<Void, any Error>
-        do {
-            result = .success(try await body(test))
-        } catch {
-            result = .failure(error)
-        }
-        await group.triggerGracefulShutdown()
-        try await task.value
-        try await client.shutdown()
-        #expect(try await test.isIdle())
-        await llm.shutdown()
-        try result.get()
-    }
-
     /// A request as bytes.
     static func bytes(_ body: String, _ path: String = "/v1/completions") -> String {
         "POST \(path) HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
@@ -86,6 +54,46 @@ struct LifecycleTests {
                 let end = fields.contains("stream") ? "[DONE]\n\n\r\n0\r\n\r\n" : "}}"
                 #expect(await connection.receive(until: end)?.hasPrefix("HTTP/1.1 ") ?? false)
             }
+        }
+    }
+
+    @Test("The answer to HEAD had a body, which was the beginning of the next answer")
+    func head() async throws {
+        try await TestServer.run { server in
+            let paths = ["/health": 200, "/version": 200, "/": 200, "/v1/completions": 405, "/nothing": 404]
+            for (path, status) in paths {
+                let connection = try RawConnection(port: server.port)
+                await connection.send(
+                    "HEAD \(path) HTTP/1.1\r\nhost: x\r\n\r\nGET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+                )
+                let heads = try #require(await connection.receive()).split(separator: "\r\n\r\n")
+                #expect(heads.count == 3 && heads[0].hasPrefix("HTTP/1.1 \(status) "), "\(path): \(heads)")
+                #expect(heads.count == 3 && heads[1].hasPrefix("HTTP/1.1 200 ") && heads[2].hasPrefix("{"), "\(path)")
+            }
+        }
+    }
+
+    @Test(
+        "A connection that is to be closed was not, unless the word was alone and small",
+        arguments: ["close", "Close", "keep-alive, CLOSE"])
+    func connectionClose(value: String) async throws {
+        try await TestServer.run { server in
+            let connection = try RawConnection(port: server.port, timeoutSeconds: 5)
+            await connection.send("GET /version HTTP/1.1\r\nhost: x\r\nConnection: \(value)\r\n\r\n")
+            #expect(await connection.receive()?.hasPrefix("HTTP/1.1 200 ") == true, "it is still open")
+        }
+    }
+
+    @Test("Who waits for leave to send a body had to wait for a second")
+    func expectContinue() async throws {
+        try await TestServer.run { server in
+            let connection = try RawConnection(port: server.port)
+            let body = #"{"prompt": "x", "max_tokens": 2}"#
+            let request = TestServer.bytes(body).replacing("host: x\r\n", with: "host: x\r\nexpect: 100-continue\r\n")
+            await connection.send(request.dropLast(body.count).utf8)
+            #expect(await connection.receive(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
+            await connection.send(body)
+            #expect(await connection.receive(until: "}}")?.hasPrefix("HTTP/1.1 200 OK\r\n") == true)
         }
     }
 
@@ -165,9 +173,9 @@ struct LifecycleTests {
     func pings() async throws {
         let llm = try await LLM(
             config: TestServer.engine, logitsProcessors: [SlowTokens(milliseconds: 60)], logger: TestServer.quietLogger)
-        var options = GenerationService.Options()
-        options.pingInterval = 0.01
-        let service = GenerationService(llm, options)
+        var configuration = OpenAIConfiguration()
+        configuration.pingInterval = 0.01
+        let service = GenerationService(llm, configuration)
         let request = try service.request(
             .completions, Array(#"{"prompt": [1], "max_tokens": 4, "ignore_eos": true, "stream": true}"#.utf8))
         var pings = 0

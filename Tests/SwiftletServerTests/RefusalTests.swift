@@ -27,7 +27,7 @@ struct RefusalTests {
         (completions, #""priority": 1"#, "priority"), (completions, #""guided_json": {}"#, "guided_json"),
         (completions, #""use_beam_search": true"#, "use_beam_search"),
         (completions, #""response_format": {"type": "json_object"}"#, "response_format"),
-        (completions, #""max_tokens": 100000"#, nil), (completions, #""min_tokens": 20"#, "min_tokens"),
+        (completions, #""max_tokens": 100000"#, "prompt"), (completions, #""min_tokens": 20"#, "min_tokens"),
         (chat, #""functions": [{}]"#, "functions"), (chat, #""modalities": ["audio"]"#, "modalities"),
         (chat, #""audio": {}"#, "audio"), (chat, #""echo": true"#, "echo"),
         (chat, #""top_logprobs": 2"#, "top_logprobs"), (chat, #""logprobs": 3"#, "logprobs"),
@@ -53,6 +53,26 @@ struct RefusalTests {
                 #expect(json["error"]?["param"]?.string == param, "\(fields): \(reply.text)")
             }
             #expect(server.llm.statistics.steps == 0)
+        }
+    }
+
+    @Test("What does not fit into the context has OpenAI's code")
+    func contextLength() async throws {
+        try await TestServer.run { server in
+            let text = String(repeating: "word ", count: 3000)
+            let bodies = [
+                (Self.completions, #"{"prompt": "\#(text)"}"#),
+                (Self.completions, #"{"prompt": "x", "max_tokens": 5000}"#),
+                (Self.chat, #"{"messages": [{"role": "user", "content": "\#(text)"}]}"#),
+                (Self.chat, #"{\#(Self.messages), "max_completion_tokens": 5000, "stream": true}"#),
+            ]
+            for (path, body) in bodies {
+                let reply = try await server.post(path, body)
+                let error = try reply.json["error"]
+                #expect(reply.status == 400 && error?["code"]?.string == "context_length_exceeded", "\(reply.text)")
+                #expect(error?["type"]?.string == "invalid_request_error")
+                #expect(error?["param"]?.string == (path == Self.chat ? "messages" : "prompt"))
+            }
         }
     }
 

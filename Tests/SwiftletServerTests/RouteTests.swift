@@ -123,6 +123,13 @@ struct RouteTests {
                     #expect(try reply.json["error"]?["code"]?.string == "invalid_api_key")
                 }
             }
+            // The router finds these too: they were open.
+            for path in ["//v1/completions", "/v1//completions", "//tokenize", "///v1/chat/completions/", "/own"] {
+                let connection = try RawConnection(port: server.port)
+                await connection.send(TestServer.bytes(body, path))
+                let reply = await connection.receive(until: "invalid_api_key")
+                #expect(reply?.hasPrefix("HTTP/1.1 401 ") == true, "\(path): \(reply ?? "nothing")")
+            }
             for key in ["first-key", "second-key"] {
                 let reply = try await server.post("/v1/completions", body, headers: ["authorization": "Bearer \(key)"])
                 #expect(reply.status == 200)
@@ -179,6 +186,44 @@ struct RouteTests {
                 let made = try #require(reply.headers.first(name: "x-request-id"))
                 #expect(made.count == 32 && made != id)
             }
+        }
+    }
+
+    @Test("Statistics are logged while there is something to do, and once when there is not")
+    func statistics() async throws {
+        var now = EngineStatistics()
+        now.blockCount = 200
+        var log = StatisticsLog(now)
+        #expect(log.line(now, seconds: 10) == nil, "nothing has happened")
+        now.prefillTokens = 1000
+        now.generatedTokens = 25
+        now.runningSequences = 3
+        now.waitingSequences = 1
+        now.usedBlocks = 50
+        now.prefixCacheQueries = 400
+        now.prefixCacheHits = 100
+        let line = log.line(now, seconds: 10)
+        let busy = try #require(line).mapValues { "\($0)" }
+        #expect(
+            busy == [
+                "prompt_tokens_per_second": "100.0", "generation_tokens_per_second": "2.5", "running": "3",
+                "waiting": "1",
+                "kv_cache_usage_percent": "25.0", "prefix_cache_hit_percent": "25.0",
+            ])
+        now.runningSequences = 0
+        now.waitingSequences = 0
+        now.usedBlocks = 0
+        #expect(log.line(now, seconds: 10) != nil, "it says that it is idle")
+        #expect(log.line(now, seconds: 10) == nil)
+
+        for interval in [0.02, nil] {
+            let written = TestLog()
+            var configuration = OpenAIServerConfiguration()
+            configuration.statisticsInterval = interval
+            try await TestServer.run(configuration, processors: [SlowTokens()], logger: written.logger) { server in
+                _ = try await server.complete(#"{"prompt": "x", "max_tokens": 60, "ignore_eos": true}"#)
+            }
+            #expect(written.lines.contains { $0.hasPrefix("statistics ") } == (interval != nil))
         }
     }
 

@@ -2,6 +2,7 @@
 // Shape: what a JSON value must look like, as a table. The shapes are those of OpenAI's published API; a member that is
 // not in the table is an error, so that nothing comes in unnoticed.
 
+import NIOHTTP1
 import SwiftletJSON
 import Testing
 
@@ -60,6 +61,39 @@ func expect(
 }
 
 extension Shape {
+    /// Checks an answer of any route: its status, its type and every field of it.
+    static func check(_ reply: Reply, to url: String) throws {
+        let path = "/" + url.split(separator: "/").dropFirst(2).joined(separator: "/")
+        let isChat = path == "/v1/chat/completions"
+        let type = reply.headers.first(name: "content-type") ?? ""
+        if type.hasPrefix("text/event-stream") {
+            for event in try reply.events() {
+                expect(event, is: event["error"] != nil ? error : isChat ? chatChunk : completionChunk)
+            }
+            return
+        }
+        if reply.bytes.isEmpty, path == "/health" || path == "/ready" { return }
+        let shape: Shape
+        switch (reply.status, path) {
+        case (400..., _): shape = error
+        case (_, "/v1/completions"): shape = completion
+        case (_, "/v1/chat/completions"): shape = chatCompletion
+        case (_, "/v1/models"): shape = models
+        case (_, _) where path.hasPrefix("/v1/models/"): shape = oneModel
+        case (_, "/tokenize"): shape = tokens
+        case (_, "/detokenize"): shape = .object(["prompt": .text])
+        case (_, "/version"): shape = .object(["version": .text])
+        default: return
+        }
+        #expect(type == "application/json", "\(path): \(type)")
+        expect(try reply.json, is: shape)
+    }
+
+    private static let tokens = Shape.object([
+        "count": .integer, "max_model_len": .integer, "tokens": .list(.integer),
+        "token_strs": .nullable(.list(.text)),
+    ])
+
     static let usage = Shape.object([
         "prompt_tokens": .integer, "completion_tokens": .integer, "total_tokens": .integer,
         "prompt_tokens_details": .object(["cached_tokens": .integer]),

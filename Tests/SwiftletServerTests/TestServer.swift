@@ -2,6 +2,8 @@
 // TestServer: a real server on a free port of this machine with the demo model, and what talks to it.
 
 import AsyncHTTPClient
+import Hummingbird
+import HummingbirdCore
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -27,22 +29,44 @@ struct TestServer: Sendable {
     static func run(
         _ configuration: OpenAIServerConfiguration = OpenAIServerConfiguration(), engine: EngineConfig = engine,
         processors: [any LogitsProcessor] = [], logger: Logger = quietLogger,
-        client clientConfiguration: HTTPClient.Configuration = .init(), _ body: (TestServer) async throws -> Void
+        client: HTTPClient.Configuration = .init(), _ body: (TestServer) async throws -> Void
     ) async throws {
         let llm = try await LLM(config: engine, logitsProcessors: processors, logger: quietLogger)
         var configuration = configuration
         configuration.address = .hostname("127.0.0.1", port: 0)
-        let (ports, started) = AsyncStream<Int>.makeStream()
-        let server = try OpenAIServer(engine: llm, configuration: configuration, logger: logger) { port in
-            started.yield(port ?? 0)
+        try await run(llm, scheme: configuration.tls == nil ? "http" : "https", client: client, body) { onStart in
+            try OpenAIServer(engine: llm, configuration: configuration, logger: logger, onStart: onStart)
         }
-        let group = ServiceGroup(configuration: .init(services: [server], logger: quietLogger))
+    }
+
+    /// The same for the routes in an application that is not ``OpenAIServer``.
+    static func mounted(
+        processors: [any LogitsProcessor] = [], _ body: (TestServer) async throws -> Void
+    ) async throws {
+        let llm = try await LLM(config: engine, logitsProcessors: processors, logger: quietLogger)
+        let router = Router()
+        router.addRoutes(OpenAIRoutes(llm))
+        router.get("/own") { _, _ in "own" }
+        try await run(llm, body) { onStart in
+            Application(
+                router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+                onServerRunning: { channel in await onStart(channel.localAddress?.port) }, logger: quietLogger)
+        }
+    }
+
+    private static func run(
+        _ llm: LLM, scheme: String = "http", client: HTTPClient.Configuration = .init(),
+        _ body: (TestServer) async throws -> Void,
+        service: (_ onStart: @escaping @Sendable (_ port: Int?) async -> Void) throws -> any Service
+    ) async throws {
+        let (ports, started) = AsyncStream<Int>.makeStream()
+        let service = try service { port in started.yield(port ?? 0) }
+        let group = ServiceGroup(configuration: .init(services: [service], logger: quietLogger))
         let task = Task { try await group.run() }
         var iterator = ports.makeAsyncIterator()
         let port = try #require(await iterator.next())
-        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: clientConfiguration)
-        let test = TestServer(
-            llm: llm, port: port, client: client, group: group, scheme: configuration.tls == nil ? "http" : "https")
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: client)
+        let test = TestServer(llm: llm, port: port, client: client, group: group, scheme: scheme)
         let result: Result<Void, any Error>
         do {
             result = .success(try await body(test))
@@ -96,12 +120,14 @@ struct TestServer: Sendable {
         return request
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole answer, which must have the API's shape.
     func send(_ request: HTTPClientRequest) async throws -> Reply {
         let response = try await client.execute(request, timeout: .seconds(60))
         let body = try await response.body.collect(upTo: 64 << 20)
-        return Reply(
+        let reply = Reply(
             status: Int(response.status.code), headers: response.headers, bytes: Array(body.readableBytesView))
+        if request.method != .OPTIONS { try Shape.check(reply, to: request.url) }
+        return reply
     }
 
     func get(_ path: String, headers: [String: String] = [:]) async throws -> Reply {

@@ -69,8 +69,11 @@ struct WebPageTests {
                 }
                 #expect(try await server.get(file.path, headers: ["if-none-match": "\"x\""]).status == 200)
             }
-            #expect(try await server.get("/page/../Package.swift").status == 404)
-            #expect(try await server.get("/page/none.js").status == 404)
+            let key = ["authorization": "Bearer \(configuration.apiKeys[0])"]
+            for path in ["/page/../Package.swift", "/page/none.js"] {
+                #expect(try await server.get(path, headers: key).status == 404)
+                #expect(try await server.get(path).status == 401)
+            }
             #expect(try await server.get("/v1/models").status == 401)
         }
     }

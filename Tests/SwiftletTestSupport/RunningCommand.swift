@@ -48,10 +48,11 @@ package final class RunningCommand {
     /// Starts the command with `standardInput` waiting in its pipe, which stays open until `closeInput`.
     /// Standard output goes to a file of the test's own, or to `standardOutput`.
     /// The environment is a path for programs and what `environment` adds.
+    /// With `shell` a shell runs that text, in which `"$0" "$@"` is the command.
     /// `launcher` is what starts the command instead, such as mpirun with its options; it may be told of several.
     package init(
         _ arguments: [String], standardInput: String = "", standardOutput: String? = nil,
-        environment added: [String: String] = [:], launcher: [String] = []
+        environment added: [String: String] = [:], shell: String? = nil, launcher: [String] = []
     ) throws {
         folder = try TemporaryFolder()
         var ends: [Int32] = [0, 0]
@@ -66,12 +67,13 @@ package final class RunningCommand {
         posix_spawn_file_actions_addopen(&actions, 1, standardOutput ?? folder.path + "/out", flags, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/err", flags, 0o600)
         let binary = try Self.binary()
-        let words = (launcher + [binary] + arguments).map { strdup($0 == Self.itself ? binary : $0) } + [nil]
+        let before = shell.map { ["/bin/sh", "-c", $0] } ?? launcher
+        let words = (before + [binary] + arguments).map { strdup($0 == Self.itself ? binary : $0) } + [nil]
         defer { for word in words { free(word) } }
         let variables = ["PATH=/usr/bin:/bin"] + added.map { "\($0.key)=\($0.value)" }
         let environment = variables.map { strdup($0) } + [nil]
         defer { for variable in environment { free(variable) } }
-        let status = posix_spawn(&process, launcher.first ?? binary, &actions, nil, words, environment)
+        let status = posix_spawn(&process, before.first ?? binary, &actions, nil, words, environment)
         close(ends[0])
         guard status == 0 else { throw Missing() }
         if !standardInput.isEmpty {
@@ -99,6 +101,9 @@ package final class RunningCommand {
     package var errors: String { folder.read("err") ?? "" }
 
     package func interrupt() { kill(process, SIGINT) }
+
+    /// Asks the process to end.
+    package func requestEnd() { kill(process, SIGTERM) }
 
     /// Ends the process in the middle of what it does.
     package func terminate() { kill(process, SIGKILL) }
@@ -129,10 +134,11 @@ package final class RunningCommand {
     /// Runs the command to its end.
     package static func run(
         _ arguments: [String], standardInput: String = "", standardOutput: String? = nil,
-        environment: [String: String] = [:]
+        environment: [String: String] = [:], shell: String? = nil
     ) async throws -> Finished {
         let command = try RunningCommand(
-            arguments, standardInput: standardInput, standardOutput: standardOutput, environment: environment)
+            arguments, standardInput: standardInput, standardOutput: standardOutput, environment: environment,
+            shell: shell)
         command.closeInput()
         return try await command.finish()
     }

@@ -150,7 +150,7 @@ struct DocumentationTests {
                 continue
             }
             let arguments = words[(start + 1)...].prefix { !["|", ">", "&&"].contains($0) }
-            let subcommand = arguments.prefix { $0.contains(/^[a-z]+$/) }.joined(separator: " ")
+            let subcommand = arguments.prefix { $0.contains(/^[a-z][a-z-]*$/) }.joined(separator: " ")
             #if !Server
             if ["pull", "serve"].contains(subcommand) { continue }
             #endif

@@ -33,7 +33,7 @@ struct PitfallLimitTests {
         #expect(llm.kvTokenCapacity == 32)
         let running = llm.stream(prompt(4), Self.greedy(28))
         let long = await refusal(llm, prompt(40), Self.greedy(1))
-        #expect(long?.code == .invalidRequest)
+        #expect(long?.code == .contextLengthExceeded)
         for part in ["40", "32", "kv-cache-memory-bytes"] { #expect(long?.message.contains(part) == true) }
         let growing = await refusal(llm, prompt(10), Self.greedy(100))
         for part in ["10", "100", "32", "max_tokens"] { #expect(growing?.message.contains(part) == true) }
@@ -54,7 +54,7 @@ struct PitfallLimitTests {
         #expect(llm.maxModelLength == 32)
         for count in [32, 33, 1000] {
             let error = await refusal(llm, prompt(count), Self.greedy(1))
-            #expect(error?.code == .invalidRequest)
+            #expect(error?.code == .contextLengthExceeded)
             for part in ["\(count)", "max-model-len 32", "31"] { #expect(error?.message.contains(part) == true) }
         }
         let tooMuch = await refusal(llm, prompt(10), Self.greedy(23))
@@ -86,7 +86,7 @@ struct PitfallLimitTests {
         ]
         for (prompt, params, names) in cases {
             let error = await refusal(llm, prompt, params)
-            #expect(error?.code == .invalidRequest)
+            #expect(error?.code == (names == ["max-model-len"] ? .contextLengthExceeded : .invalidRequest))
             let message = error?.message ?? ""
             for name in names { #expect(message.contains(name), "\(message) lacks \(name)") }
             // The same from the first next() of a stream.

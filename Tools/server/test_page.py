@@ -4,11 +4,13 @@
     Tools/server/test_page.py [--screenshots FOLDER] [--server URL] [FILTER]
 
 With --server the same page is also loaded from a running `swiftlet serve`, asked one question there, and its headers are
-compared with those that the mock sends. Prints what was tested; exits with 1 when something failed. Standard library only.
+compared with those that the mock sends; so it is in `Tools/server/with-server -- Tools/server/test_page.py`. Prints what was
+tested; exits with 1 when something failed. Standard library only.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import sys
 import time
@@ -525,7 +527,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("filter", nargs="?", default="", help="a part of the names of the tests to run")
     parser.add_argument("--screenshots", type=pathlib.Path, help="a folder for pictures of what is tested")
-    parser.add_argument("--server", help="the address of a running swiftlet serve")
+    parser.add_argument("--server", default=os.environ.get("SWIFTLET_URL", "").removesuffix("/v1"),
+                        help="the address of a running swiftlet serve (default: that of with-server)")
     options = parser.parse_args()
     if options.screenshots:
         options.screenshots.mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,7 @@ package struct APIError: Error, Sendable, Hashable {
         switch error.code {
         case .invalidRequest, .invalidModel:
             self.init(status: 400, error.message, param: Self.field(error.message))
+        case .contextLengthExceeded: self.init(status: 400, error.message, code: "context_length_exceeded")
         case .queueFull:
             self.init(
                 status: 429, error.message, type: "rate_limit_error", code: "rate_limit_exceeded", retryAfter: 1)

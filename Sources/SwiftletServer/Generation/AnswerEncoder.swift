@@ -29,7 +29,8 @@ struct AnswerEncoder: Sendable {
         }
         echoes = zip(request.requests, promptTokenIDs).map { prompt, ids in
             if case .text(let text) = prompt.prompt { return text }
-            return tokenizer?.decode(ids) ?? ""
+            // With special tokens, as in the list of tokens, so that offsets fit.
+            return tokenizer?.decode(ids, skipSpecialTokens: false) ?? ""
         }
     }
 

@@ -112,9 +112,9 @@ enum ChatBody {
 
     static func options(_ fields: RequestFields, _ service: GenerationService) throws(APIError) -> ChatOptions {
         var options = ChatOptions()
-        options.template = service.options.chatTemplate
-        options.toolCallFormat = service.options.toolCallFormat
-        options.reasoningFormat = service.options.reasoningFormat
+        options.template = service.configuration.chatTemplate
+        options.toolCallFormat = service.configuration.toolCallFormat
+        options.reasoningFormat = service.configuration.reasoningFormat
         options.tools = try tools(fields)
         options.documents = try fields.list("documents")?.elements.map { TemplateValue($0) }
         options.continueFinalMessage = try fields.bool("continue_final_message") ?? false
@@ -124,7 +124,7 @@ enum ChatBody {
                 "continue_final_message and add_generation_prompt exclude each other", param: "continue_final_message")
         }
         options.addGenerationPrompt = addsPrompt ?? true
-        options.templateVariables = service.options.templateVariables
+        options.templateVariables = service.configuration.templateVariables
         if let effort = try fields.string("reasoning_effort") {
             options.templateVariables["reasoning_effort"] = .string(effort)
         }

@@ -19,6 +19,8 @@ struct ChunkEncoder {
     private let encoder: AnswerEncoder
     private var choices: [Choice]
     private var usages: [Usage]
+    /// Of each prompt, for `echo`. They come with its first choice, and every choice reports them.
+    private var promptLogprobs: [[TokenLogprob?]]
     /// `{"id":…,"model":…` without the closing bracket: the same in every chunk.
     private let head: [UInt8]
 
@@ -28,6 +30,7 @@ struct ChunkEncoder {
         choices = Array(
             repeating: Choice(parser: request.parser), count: request.requests.count * request.choiceCount)
         usages = Array(repeating: Usage(), count: request.requests.count)
+        promptLogprobs = Array(repeating: [], count: request.requests.count)
         var json = JSONWriter()
         json.beginObject()
         encoder.writeHead(request.endpoint == .chat ? "chat.completion.chunk" : "text_completion", to: &json)
@@ -101,8 +104,8 @@ struct ChunkEncoder {
         var logprobs = TextLogprobs(encoder, offset: choices[index].offset)
         if request.wantsLogprobs {
             if request.echoesPrompt, !choices[index].hasBegun {
-                // Only the first choice reports them.
-                logprobs.addPrompt(delta.promptLogprobs ?? [], encoder.promptTokenIDs[prompt])
+                promptLogprobs[prompt] = delta.promptLogprobs ?? promptLogprobs[prompt]
+                logprobs.addPrompt(promptLogprobs[prompt], encoder.promptTokenIDs[prompt])
             }
             if !request.echoesOnly { logprobs.add(delta.logprobs ?? []) }
         }

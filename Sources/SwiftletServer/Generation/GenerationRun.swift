@@ -66,7 +66,11 @@ package final class GenerationRun: Sendable {
                         continuation.yield(.engine(prompt: index, event))
                     })
             } catch {
-                throw APIError(error)
+                var refusal = APIError(error)
+                if error.code == .contextLengthExceeded {
+                    refusal.param = request.endpoint == .chat ? "messages" : "prompt"
+                }
+                throw refusal
             }
         }
         self.running = running
@@ -75,23 +79,23 @@ package final class GenerationRun: Sendable {
         self.admission = admission
         encoder = AnswerEncoder(
             request, id: id, promptTokenIDs: running.map(\.promptTokenIDs), tokenizer: service.llm.tokenizer)
-        clock = Self.startClock(request, service.options, continuation)
+        clock = Self.startClock(request, service.configuration, continuation)
     }
 
     deinit { clock?.cancel() }
 
     /// Signs of life and the time limit.
     private static func startClock(
-        _ request: GenerationRequest, _ options: GenerationService.Options, _ events: AsyncStream<Event>.Continuation
+        _ request: GenerationRequest, _ configuration: OpenAIConfiguration, _ events: AsyncStream<Event>.Continuation
     ) -> Task<Void, Never>? {
-        guard request.isStreamed || options.requestTimeout != nil else { return nil }
+        guard request.isStreamed || configuration.requestTimeout != nil else { return nil }
         return Task {
-            let end = options.requestTimeout.map { ContinuousClock.now + .seconds($0) }
+            let end = configuration.requestTimeout.map { ContinuousClock.now + .seconds($0) }
             while !Task.isCancelled {
-                let next = ContinuousClock.now + .seconds(options.pingInterval)
+                let next = ContinuousClock.now + .seconds(configuration.pingInterval)
                 try? await Task.sleep(until: min(next, end ?? next), clock: .continuous)
                 guard !Task.isCancelled else { return }
-                if let end, let limit = options.requestTimeout, ContinuousClock.now >= end {
+                if let end, let limit = configuration.requestTimeout, ContinuousClock.now >= end {
                     events.yield(.cancelled(.timedOut(after: limit)))
                     return
                 }

@@ -4,49 +4,33 @@
 // Invariant: a request that is refused has started nothing; one that was started is aborted when its run is dropped.
 
 package import Swiftlet
-package import SwiftletTemplate
+import SwiftletTemplate
 
 /// Answers bodies of /v1/completions and /v1/chat/completions.
 ///
 ///     let service = GenerationService(llm)
 ///     let answer = await service.answer(.chat, body, id: "1")       // status and JSON
 package struct GenerationService: Sendable {
-    /// What holds for all requests.
-    package struct Options: Sendable {
-        /// The names that the model goes by, the first one in answers.
-        package var modelNames = ["default"]
-        /// How long a request may take, in seconds; nil is without limit.
-        package var requestTimeout: Double?
-        /// The time between two signs of life of a stream that has nothing to say, in seconds.
-        package var pingInterval = 15.0
-        /// A template to use instead of the model's own.
-        package var chatTemplate: ChatTemplate?
-        /// What templates are given where a request says nothing else.
-        package var templateVariables: [String: TemplateValue] = [:]
-        /// Whether tools of a request are offered to the model.
-        package var enablesAutoToolChoice = true
-        /// How the model writes tool calls; nil is what its template says.
-        package var toolCallFormat: ToolCallFormat?
-        /// How the model marks its reasoning; nil is what its template says.
-        package var reasoningFormat: ReasoningFormat?
-
-        package init() {}
-    }
-
     /// An answer as a whole.
     package struct Answer: Sendable {
         /// The HTTP status.
         package var status: Int
         package var body: [UInt8]
         package var usage = Usage()
+
+        package init(status: Int, body: [UInt8], usage: Usage = Usage()) {
+            self.status = status
+            self.body = body
+            self.usage = usage
+        }
     }
 
     package let llm: LLM
-    package let options: Options
+    package let configuration: OpenAIConfiguration
 
-    package init(_ llm: LLM, _ options: Options = Options()) {
+    package init(_ llm: LLM, _ configuration: OpenAIConfiguration = OpenAIConfiguration()) {
         self.llm = llm
-        self.options = options
+        self.configuration = configuration
     }
 
     /// Reads and checks a body.
@@ -84,9 +68,9 @@ package struct GenerationService: Sendable {
 
     /// The name that a request's model is answered with.
     func model(_ name: String?) throws(APIError) -> String {
-        guard let name else { return options.modelNames[0] }
-        guard options.modelNames.contains(name) else {
-            let served = options.modelNames.joined(separator: ", ")
+        guard let name else { return configuration.modelNames[0] }
+        guard configuration.modelNames.contains(name) else {
+            let served = configuration.modelNames.joined(separator: ", ")
             throw APIError(
                 status: 404, "the model \"\(name.prefix(200))\" does not exist; this server has \(served)",
                 param: "model",
@@ -106,10 +90,10 @@ package struct GenerationService: Sendable {
             throw APIError(error)
         }
         guard chat.tools != nil else { return parser }
-        guard options.enablesAutoToolChoice, parser.findsToolCalls else {
+        guard configuration.enablesAutoToolChoice, parser.findsToolCalls else {
             throw APIError(
                 status: 400,
-                options.enablesAutoToolChoice
+                configuration.enablesAutoToolChoice
                     ? "this model's chat template shows no way to call tools (tool-call-parser chooses one)"
                     : "tools are switched off on this server (no-enable-auto-tool-choice)",
                 param: "tools", code: "unsupported_parameter")

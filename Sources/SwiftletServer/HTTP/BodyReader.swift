@@ -43,7 +43,8 @@ enum BodyReader {
             }
         } catch {
             state.giveBack(bytes.count)
-            throw error
+            // What is not ours is the parser's: the body has no end, or its chunks are none.
+            throw error as? APIError ?? (Task.isCancelled ? .shuttingDown : .invalid("the body is not valid HTTP"))
         }
         return RequestBytes(bytes, state)
     }

@@ -1,12 +1,16 @@
 #if Server
-// ConnectionGuard: what a connection may take, and word of its end. One for each connection, on its event loop.
+// ConnectionGuard: what a connection may take, word of its end, and what is said to bytes that are no HTTP. One for each
+// connection, on its event loop.
 //
 // Invariant: at any time one clock runs, unless a request has been read and its answer is being made: for the head, for
 // the body, for the next head, or for a client that reads nothing. When it runs out the connection is closed.
 
+import HTTPTypes
 import Hummingbird
 import NIOCore
+import NIOHTTP1
 import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
 
 final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
@@ -22,6 +26,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var isReading = false
     private var isInputClosed = false
     private var onClose: (@Sendable () -> Void)?
+    /// Why what came is no request. Hummingbird answers it with a status alone.
+    private var refusal: APIError?
 
     init(_ limits: OpenAIServerConfiguration.Limits) { self.limits = limits }
 
@@ -50,10 +56,20 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head:
+        case .head(var head):
             isReading = true
             openRequests += 1
             startClock(limits.bodySeconds, context)
+            // curl sends a long body a second later without this.
+            if openRequests == 1, head.headerFields[.expect]?.lowercased() == "100-continue" {
+                context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+            }
+            // Hummingbird knows this word in small letters and alone.
+            let words = head.headerFields[.connection]?.lowercased().split { $0 == "," || $0 == " " } ?? []
+            if words.contains("close") {
+                head.headerFields[.connection] = "close"
+                return context.fireChannelRead(wrapInboundOut(.head(head)))
+            }
         case .body: break
         case .end:
             isReading = false
@@ -62,11 +78,31 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelRead(data)
     }
 
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A head that the parser takes and HTTPTypes does not would close the connection without a word.
+        let error = error is HTTP1TypeConversionError ? HTTPParserError.unknown : error
+        if let error = error as? HTTPParserError { refusal = APIError(error, limits) }
+        context.fireErrorCaught(error)
+    }
+
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) {
+        switch unwrapOutboundIn(data) {
+        case .head where openRequests == 0:
+            guard let refusal else { break }
+            let body = refusal.body
+            let head = HTTPResponse(
+                status: .init(code: refusal.status),
+                headerFields: [
+                    .contentType: "application/json", .contentLength: String(body.count), .connection: "close",
+                    .requestID: RequestIDs.make(),
+                ])
+            context.write(wrapOutboundOut(.head(head)), promise: nil)
+            return context.write(wrapOutboundOut(.body(ByteBuffer(bytes: body))), promise: promise)
+        case .end where openRequests > 0:
             openRequests -= 1
             onClose = nil
             if openRequests == 0 && !isReading { startClock(limits.keepAliveSeconds, context) }
+        default: break
         }
         context.write(data, promise: promise)
     }
@@ -103,4 +139,17 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
 @available(*, unavailable)
 extension ConnectionGuard: Sendable {}
+
+extension APIError {
+    fileprivate init(_ error: HTTPParserError, _ limits: OpenAIServerConfiguration.Limits) {
+        switch error {
+        case .headerOverflow:
+            self.init(
+                status: 431,
+                "the head of the request is too large: it may have \(limits.headerFields) fields of \(limits.headerBytes) bytes together",
+                code: "headers_too_large")
+        default: self.init(status: 400, "the request is not valid HTTP", code: "invalid_http")
+        }
+    }
+}
 #endif

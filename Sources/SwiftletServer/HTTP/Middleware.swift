@@ -25,6 +25,8 @@ struct RequestLog: RouterMiddleware {
         } catch {
             response = Response(Self.answer(to: error, request, context))
         }
+        // A body would be taken for the beginning of the next answer.
+        if request.method == .head { response = response.createHeadResponse() }
         response.headers[.requestID] = context.requestID
         let milliseconds = ((ContinuousClock.now - start) / .microseconds(1)).rounded() / 1000
         context.logger.log(
@@ -94,22 +96,22 @@ struct CrossOrigin: RouterMiddleware {
     }
 }
 
-/// Asks for a key on everything that uses the engine. `/health`, `/ready`, `/version`, `/metrics` and the page are open,
-/// as in vLLM.
+/// Asks for a key on everything but a few paths: `/health`, `/ready`, `/version`, `/metrics`, as in vLLM, and the page.
+/// The router takes more spellings of a path than one, such as `//v1`: those are not among them.
 struct KeyCheck: RouterMiddleware {
     typealias Context = ServerContext
     let keys: [[UInt8]]
+    private let openPaths: Set<String>
 
-    init(_ keys: [String]) { self.keys = keys.map { Array($0.utf8) } }
-
-    private static func isOpen(_ path: String) -> Bool {
-        !(path.hasPrefix("/v1") || path.hasPrefix("/tokenize") || path.hasPrefix("/detokenize"))
+    init(_ keys: [String], page: WebPage) {
+        self.keys = keys.map { Array($0.utf8) }
+        openPaths = Set(["/health", "/ready", "/version", "/metrics"] + page.files.map(\.path))
     }
 
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
-        if keys.isEmpty || Self.isOpen(request.uri.path) || request.method == .options {
+        if keys.isEmpty || openPaths.contains(request.uri.path) || request.method == .options {
             return try await next(request, context)
         }
         let header = request.headers[.authorization] ?? ""

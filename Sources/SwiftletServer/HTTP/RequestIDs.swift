@@ -1,10 +1,10 @@
 // RequestIDs: what a request is called in logs, headers and answers.
 
-enum RequestIDs {
+package enum RequestIDs {
     private static let digits = Array("0123456789abcdef".utf8)
 
     /// A new id: 32 hexadecimal digits.
-    static func make() -> String {
+    package static func make() -> String {
         var random = SystemRandomNumberGenerator()
         var bytes: [UInt8] = []
         bytes.reserveCapacity(32)

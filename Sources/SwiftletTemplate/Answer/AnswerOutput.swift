@@ -25,10 +25,9 @@ struct AnswerOutput: Sendable {
         }
         whitespace += text[end...]
         // What is let through of a long run must not depend on how it came.
-        while whitespace.count > Self.whitespaceLimit {
-            emit(Array(whitespace[...Self.whitespaceLimit]), isReasoning)
-            whitespace.removeFirst(Self.whitespaceLimit + 1)
-        }
+        let excess = whitespace.count / (Self.whitespaceLimit + 1) * (Self.whitespaceLimit + 1)
+        emit(Array(whitespace[..<excess]), isReasoning)
+        whitespace.removeFirst(excess)
     }
 
     /// Lets whitespace through that waits: no mark follows.
@@ -61,11 +60,15 @@ struct AnswerOutput: Sendable {
 
     private mutating func emit(_ text: [UInt8], _ isReasoning: Bool) {
         guard !text.isEmpty else { return }
-        let text = String(decoding: text, as: UTF8.self)
+        // Out of the list while it grows, so that it is not copied.
+        var whole = ""
         switch parts.last {
-        case .content(let before)? where !isReasoning: parts[parts.count - 1] = .content(before + text)
-        case .reasoning(let before)? where isReasoning: parts[parts.count - 1] = .reasoning(before + text)
-        default: parts.append(isReasoning ? .reasoning(text) : .content(text))
+        case .content(let before)? where !isReasoning: whole = before
+        case .reasoning(let before)? where isReasoning: whole = before
+        default: parts.append(.content(""))
         }
+        parts.removeLast()
+        whole += String(decoding: text, as: UTF8.self)
+        parts.append(isReasoning ? .reasoning(whole) : .content(whole))
     }
 }

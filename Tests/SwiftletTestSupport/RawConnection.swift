@@ -1,4 +1,3 @@
-#if Server
 // RawConnection: bytes to and from a port, for what no HTTP client would send.
 // Invariant: its blocking calls run on threads of Dispatch and end after a time limit: the server's tasks share the few
 // threads that tests run on.
@@ -13,12 +12,12 @@ import Musl
 import Darwin
 #endif
 
-final class RawConnection {
+package final class RawConnection {
     private let descriptor: Int32
 
-    struct Refused: Error {}
+    package struct Refused: Error {}
 
-    init(port: Int, timeoutSeconds: Int = 20) throws {
+    package init(port: Int, timeoutSeconds: Int = 20) throws {
         #if canImport(Darwin)
         descriptor = socket(AF_INET, SOCK_STREAM, 0)
         #else
@@ -43,7 +42,7 @@ final class RawConnection {
     deinit { close() }
 
     private var isOpen = true
-    func close() {
+    package func close() {
         if isOpen { shutdownAndClose() }
         isOpen = false
     }
@@ -66,7 +65,7 @@ final class RawConnection {
 
     /// Whether everything was taken.
     @discardableResult
-    func send(_ bytes: some Sequence<UInt8>) async -> Bool {
+    package func send(_ bytes: some Sequence<UInt8>) async -> Bool {
         let bytes = Array(bytes)
         return await Self.blocking { [descriptor] in
             var sent = 0
@@ -80,7 +79,7 @@ final class RawConnection {
     }
 
     @discardableResult
-    func send(_ text: String) async -> Bool { await send(text.utf8) }
+    package func send(_ text: String) async -> Bool { await send(text.utf8) }
 
     private static func send(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
         #if canImport(Darwin)
@@ -92,7 +91,7 @@ final class RawConnection {
     }
 
     /// What comes until the other side closes, or `text` has come; nil when time was up before.
-    func receive(until text: String? = nil) async -> String? {
+    package func receive(until text: String? = nil) async -> String? {
         await Self.blocking { [descriptor] in
             let wanted = text.map { Array($0.utf8) }
             var received: [UInt8] = []
@@ -113,6 +112,5 @@ final class RawConnection {
     }
 
     /// Whether the other side closes in time, whatever it says before.
-    func isClosed() async -> Bool { await receive() != nil }
+    package func isClosed() async -> Bool { await receive() != nil }
 }
-#endif
