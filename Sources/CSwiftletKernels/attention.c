@@ -30,7 +30,7 @@ void swiftlet_attention(swiftlet_cpu *cpu, const swiftlet_kv_layer *cache, const
     if (batch->tokens == 0) return;
     attention_work work = {
         .cpu = cpu, .cache = cache, .batch = batch, .q = q, .out = out, .q_stride = q_stride,
-        .out_stride = out_stride, .group = query_heads / cache->kv_heads, .window = window,
+        .out_stride = out_stride, .group = cache->group, .query_heads = query_heads, .window = window,
         .scale = (cap > 0 ? cap : scale) * 1.44269504088896340736f, .inner = cap > 0 ? scale / cap : 0,
     };
     work.rows_per_item = choose_rows_per_item(&work);

@@ -99,6 +99,14 @@ static inline int32_t first_position(const swiftlet_paged_batch *batch, int32_t 
     return batch->context_lengths[sequence] - rows;
 }
 
+// --- Query heads ---------------------------------------------------------------------------------------------
+
+/// The first of a KV head's query heads, by its number on this rank; `head` may be the number of KV heads.
+static inline int32_t first_query_head(const swiftlet_kv_layer *cache, int32_t head, int32_t query_heads) {
+    int32_t first = head * cache->group - cache->skipped;
+    return first < 0 ? 0 : first < query_heads ? first : query_heads;
+}
+
 // --- Attention's work ----------------------------------------------------------------------------------------
 
 typedef struct {
@@ -108,7 +116,8 @@ typedef struct {
     const void *q;  // [tokens, query_heads * head_dim]
     void *out;      // [tokens, query_heads * head_dim]
     size_t q_stride, out_stride;
-    int32_t group;  // query heads per KV head
+    int32_t group;  // query heads per KV head; the first and the last one may have fewer here
+    int32_t query_heads;
     int32_t window;
     int32_t rows_per_item;
     int32_t items_per_head, items;
@@ -117,9 +126,11 @@ typedef struct {
     _Atomic int32_t claimed;
 } attention_work;
 
-/// Rows first..<first + count of one sequence and KV head. Row r is token r / group, query head r % group.
+/// Rows first..<first + count of one sequence and KV head, whose query heads here are first_query..<first_query + group.
+/// Row r is token r / group, query head first_query + r % group.
 typedef struct {
     int32_t sequence, head, first, count;
+    int32_t first_query, group;
 } attention_rows;
 
 /// The keys and values of a tile's panels; a panel not needed stands for one that is. Those of eight bits are expanded

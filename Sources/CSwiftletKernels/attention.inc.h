@@ -23,11 +23,13 @@ static attention_rows attention_item(const attention_work *work, int32_t item) {
     int32_t number = work->items_per_head - 1 - item % work->items_per_head;
     int32_t sequence = sequence_of_block(batch, number, work->group, work->rows_per_item, 1);
     int64_t block = number - first_block_number(batch, sequence, work->group, work->rows_per_item, 1);
-    int64_t rows = (int64_t)(batch->query_offsets[sequence + 1] - batch->query_offsets[sequence]) * work->group;
+    int32_t head = item / work->items_per_head, first_query = first_query_head(work->cache, head, work->query_heads);
+    int32_t group = first_query_head(work->cache, head + 1, work->query_heads) - first_query;
+    int64_t rows = (int64_t)(batch->query_offsets[sequence + 1] - batch->query_offsets[sequence]) * group;
     int64_t first = block * work->rows_per_item;
     if (first >= rows) return (attention_rows){0};
     int64_t count = rows - first < work->rows_per_item ? rows - first : work->rows_per_item;
-    return (attention_rows){sequence, item / work->items_per_head, (int32_t)first, (int32_t)count};
+    return (attention_rows){sequence, head, (int32_t)first, (int32_t)count, first_query, group};
 }
 
 /// Claims the next item; count is 0 when none is left.
@@ -42,24 +44,24 @@ static attention_rows attention_claim(attention_work *work) {
 
 /// A row of an item: its token in the batch and in its sequence, and its query head in the group.
 typedef struct {
-    int32_t token, position, head, first_head;
+    int32_t token, position, head;
 } attention_cursor;
 
 INLINE attention_cursor attention_first_row(const attention_work *work, const attention_rows *rows) {
-    int32_t token = rows->first / work->group;
+    int32_t token = rows->first / rows->group;
     return (attention_cursor){work->batch->query_offsets[rows->sequence] + token,
-                              first_position(work->batch, rows->sequence) + token, rows->first % work->group,
-                              rows->head * work->group};
+                              first_position(work->batch, rows->sequence) + token, rows->first % rows->group};
 }
-INLINE void attention_next_row(const attention_work *work, attention_cursor *row) {
-    if (++row->head < work->group) return;
+INLINE void attention_next_row(const attention_rows *rows, attention_cursor *row) {
+    if (++row->head < rows->group) return;
     row->head = 0;
     row->token++;
     row->position++;
 }
 /// Where the row's query or output lies, in elements.
-INLINE size_t attention_offset(const attention_work *work, const attention_cursor *row, size_t stride) {
-    return (size_t)row->token * stride + (size_t)(row->first_head + row->head) * (size_t)work->cache->head_dim;
+INLINE size_t attention_offset(const attention_work *work, const attention_rows *rows, const attention_cursor *row,
+                               size_t stride) {
+    return (size_t)row->token * stride + (size_t)(rows->first_query + row->head) * (size_t)work->cache->head_dim;
 }
 
 /// Divides a thread's scratch. 2 * O, queries and weights of 96 rows and an expanded tile take 384 KiB at the largest
@@ -109,8 +111,8 @@ static attention_tile NAMED(find_tile)(const attention_work *work, const attenti
 
 /// The first tile that an item will read.
 static attention_tile NAMED(first_tile)(const attention_work *work, const attention_rows *rows) {
-    int32_t position = first_position(work->batch, rows->sequence) + rows->first / work->group;
-    int32_t last = first_position(work->batch, rows->sequence) + (rows->first + rows->count - 1) / work->group;
+    int32_t position = first_position(work->batch, rows->sequence) + rows->first / rows->group;
+    int32_t last = first_position(work->batch, rows->sequence) + (rows->first + rows->count - 1) / rows->group;
     int32_t start = attention_start(work->window, position);
     return NAMED(find_tile)(work, rows, start & -TILE_POSITIONS, start, last + 1);
 }
@@ -120,8 +122,8 @@ static attention_tile NAMED(first_tile)(const attention_work *work, const attent
 INLINE void NAMED(prefetch_rows)(const attention_work *work, const attention_rows *rows, const bool writing) {
     const ELEMENT *base = writing ? work->out : work->q;
     attention_cursor at = attention_first_row(work, rows);
-    for (int32_t i = 0; i < rows->count; i++, attention_next_row(work, &at)) {
-        const ELEMENT *p = base + attention_offset(work, &at, writing ? work->out_stride : work->q_stride);
+    for (int32_t i = 0; i < rows->count; i++, attention_next_row(rows, &at)) {
+        const ELEMENT *p = base + attention_offset(work, rows, &at, writing ? work->out_stride : work->q_stride);
         for (int32_t d = 0; d < work->cache->head_dim; d += 16 * UNIT)
             if (writing) __builtin_prefetch(p + d, 1, 3);
             else __builtin_prefetch(p + d, 0, 2);
@@ -142,8 +144,8 @@ static attention_rows NAMED(look_ahead)(attention_work *work, const attention_ro
 static void NAMED(load_rows)(const attention_work *work, const attention_rows *rows, attention_state *state) {
     int32_t words = work->cache->head_dim / UNIT;
     attention_cursor at = attention_first_row(work, rows);
-    for (int32_t i = 0; i < rows->count; i++, attention_next_row(work, &at)) {
-        const ELEMENT *q = (const ELEMENT *)work->q + attention_offset(work, &at, work->q_stride);
+    for (int32_t i = 0; i < rows->count; i++, attention_next_row(rows, &at)) {
+        const ELEMENT *q = (const ELEMENT *)work->q + attention_offset(work, rows, &at, work->q_stride);
         uint32_t *copy = state->queries + i * words;
         for (int32_t k = 0; k < words; k += 4) memcpy(copy + k, q + UNIT * k, 4 * sizeof(uint32_t));
         state->start[i] = attention_start(work->window, at.position);
@@ -237,9 +239,9 @@ static attention_rows NAMED(attend)(attention_work *work, const attention_rows *
         else attention_swap(&state);
     }
     attention_cursor row = attention_first_row(work, rows);
-    for (int32_t i = 0; i < count; i++, attention_next_row(work, &row))
+    for (int32_t i = 0; i < count; i++, attention_next_row(rows, &row))
         NAMED(finish_row)(head_dim, state.all_sum + i * 16, state.all_out + i * dims,
-                          (ELEMENT *)work->out + attention_offset(work, &row, work->out_stride));
+                          (ELEMENT *)work->out + attention_offset(work, rows, &row, work->out_stride));
     return following;
 }
 

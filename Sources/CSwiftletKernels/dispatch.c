@@ -119,6 +119,8 @@ void swiftlet_cpu_destroy(swiftlet_cpu *cpu) {
     free(cpu);
 }
 
+void swiftlet_cpu_park(swiftlet_cpu *cpu) { swiftlet_pool_park(cpu->pool); }
+
 void swiftlet_parallel_for(swiftlet_cpu *cpu, int32_t items, swiftlet_task task, void *context) {
     swiftlet_parallel_rounds(cpu, items, 1, task, context);
 }

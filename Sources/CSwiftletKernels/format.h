@@ -12,8 +12,10 @@ enum { PACK_GROUP_ROWS = 16 };  // rows are packed side by side: as many streams
 typedef struct {
     const swiftlet_cpu *cpu;
     const swiftlet_matrix *matrix;
-    const uint8_t *source;  // the first row; any alignment
-    size_t row_bytes;       // from row to row of the source
+    const uint8_t *source;     // the matrix's columns of the first row; any alignment
+    size_t row_bytes;          // from row to row of the source
+    const uint8_t *whole_row;  // all columns of the first row
+    int32_t whole_columns;
     swiftlet_source type;
     int32_t rows;      // 1...rows_at_once of the format
     uint32_t *panel;   // the whole panel

@@ -15,17 +15,17 @@ static int32_t words_per_row(const swiftlet_matrix *matrix) { return swiftlet_ce
 static size_t panel_words(const swiftlet_matrix *matrix) { return ((size_t)words_per_row(matrix) + 2) * 64; }
 
 // `count` elements of a row of the source, from `column` on.
-static void read_source(const pack_group *group, int32_t row, int32_t column, int32_t count, float *values) {
-    const uint8_t *source = group->source + (size_t)row * group->row_bytes;
-    source += (size_t)column * swiftlet_source_bytes(group->type);
+static void read_source(const pack_group *group, const uint8_t *source, int32_t row, int32_t column, int32_t count,
+                        float *values) {
+    source += (size_t)row * group->row_bytes + (size_t)column * swiftlet_source_bytes(group->type);
     swiftlet_convert_to_float(source, group->type, (size_t)count, values);
 }
 
 static swiftlet_int8_scale scale_of(const pack_group *group, int32_t row) {
     float values[512], largest = 0;
-    for (int32_t c = 0, count; c < group->matrix->columns; c += count) {
-        count = group->matrix->columns - c < 512 ? group->matrix->columns - c : 512;
-        read_source(group, row, c, count, values);
+    for (int32_t c = 0, count; c < group->whole_columns; c += count) {
+        count = group->whole_columns - c < 512 ? group->whole_columns - c : 512;
+        read_source(group, group->whole_row, row, c, count, values);
         // Of their bits, so that NaN is larger than everything.
         float block = group->cpu->kernels->largest_magnitude(values, count);
         if (scalar_bits(block) > scalar_bits(largest)) largest = block;
@@ -45,7 +45,7 @@ static void pack(const pack_group *group) {
         uint32_t buffer[PACK_GROUP_ROWS][BLOCK_COLUMNS / 4];
         for (int32_t row = 0; row < group->rows; row++) {
             float values[BLOCK_COLUMNS];
-            read_source(group, row, c, count, values);
+            read_source(group, group->source, row, c, count, values);
             int8_t *integers = (int8_t *)buffer[row];
             memset(integers, 0, BLOCK_COLUMNS);
             sums[row] += group->cpu->kernels->quantize_int8(values, count, scales[row].inverse, integers);

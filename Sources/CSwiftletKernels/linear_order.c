@@ -24,9 +24,11 @@ typedef struct {
 
 void swiftlet_order_row(const swiftlet_matrix *matrix, const int32_t *order, const void *x, void *out) {
     if (matrix->dtype == SWIFTLET_BFLOAT16)
-        for (int32_t c = 0; c < matrix->columns; c++) ((uint16_t *)out)[c] = ((const uint16_t *)x)[order[c]];
+        for (int32_t c = 0; c < matrix->columns; c++)
+            ((uint16_t *)out)[c] = order[c] < 0 ? 0 : ((const uint16_t *)x)[order[c]];
     else
-        for (int32_t c = 0; c < matrix->columns; c++) ((uint32_t *)out)[c] = ((const uint32_t *)x)[order[c]];
+        for (int32_t c = 0; c < matrix->columns; c++)
+            ((uint32_t *)out)[c] = order[c] < 0 ? 0 : ((const uint32_t *)x)[order[c]];
 }
 
 static void order_rows(void *context, int32_t item, int32_t thread) {

@@ -107,25 +107,30 @@ typedef struct {
     const int32_t *ids;  // [tokens]
     float *x;            // [tokens, columns]
     size_t x_stride, panel_words;
+    int32_t first_id;
     float scale;
 } embed_work;
 
 static void embed_token(void *context, int32_t token, int32_t thread) {
     (void)thread;
     const embed_work *work = context;
-    int32_t row = work->ids[token];
     float *x = work->x + (size_t)token * work->x_stride;
+    int32_t row = work->ids[token] - work->first_id;
+    if (row < 0 || row >= work->table->rows) {
+        memset(x, 0, (size_t)work->table->columns * sizeof(float));
+        return;
+    }
     const uint32_t *panel = work->table->words + (size_t)(row / 64) * work->panel_words;
     work->format->read_row(work->table, panel, row % 64, x);
     if (work->scale == 1) return;
     for (int32_t c = 0; c < work->table->columns; c++) x[c] *= work->scale;
 }
 
-void swiftlet_embed(swiftlet_cpu *cpu, const swiftlet_matrix *table, const int32_t *ids, int32_t tokens, float scale,
-                    float *x, size_t x_stride) {
+void swiftlet_embed(swiftlet_cpu *cpu, const swiftlet_matrix *table, int32_t first_id, const int32_t *ids,
+                    int32_t tokens, float scale, float *x, size_t x_stride) {
     embed_work work = {
         .table = table, .format = swiftlet_format_of(table), .ids = ids, .x = x, .x_stride = x_stride,
-        .panel_words = swiftlet_panel_words(table), .scale = scale,
+        .first_id = first_id, .panel_words = swiftlet_panel_words(table), .scale = scale,
     };
     swiftlet_parallel_for(cpu, tokens, embed_token, &work);
 }

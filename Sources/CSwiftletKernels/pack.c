@@ -46,9 +46,11 @@ static void pack_panel(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32
     const swiftlet_format *format = swiftlet_format_of(matrix);
     int32_t per_panel = matrix->gated ? 32 : 64, first_lane = pack->part == SWIFTLET_PART_UP ? 32 : 0;
     for (int32_t row = first; row < end; row += format->rows_at_once) {
+        const uint8_t *whole_row = (const uint8_t *)pack->source + (size_t)(row - pack->first_row) * row_bytes(pack);
         pack_group group = {
-            .cpu = cpu, .matrix = matrix, .row_bytes = row_bytes(pack), .type = pack->type,
-            .source = (const uint8_t *)pack->source + (size_t)(row - pack->first_row) * row_bytes(pack),
+            .cpu = cpu, .matrix = matrix, .row_bytes = row_bytes(pack), .type = pack->type, .whole_row = whole_row,
+            .whole_columns = pack->source_columns > 0 ? pack->source_columns : matrix->columns,
+            .source = whole_row + (size_t)pack->first_column * swiftlet_source_bytes(pack->type),
             .rows = end - row < format->rows_at_once ? end - row : format->rows_at_once,
             .panel = matrix->words + (size_t)panel * format->panel_words(matrix),
             .lane = first_lane + row - panel * per_panel,

@@ -48,6 +48,7 @@ static int32_t source_column(const swiftlet_int4_source *source, int32_t column)
 static void unpack_each(const lane_rows *rows, const unpacked *out) {
     for (int32_t k = 0; k < out->count; k++) {
         int32_t column = source_column(rows->source, out->first + k);
+        if (column < 0) continue;
         for (int32_t i = 0; i < rows->count; i++)
             out->bytes[k][rows->lane + i] = (uint8_t)nibble(&rows->source->weights, rows->row + i, column);
     }
@@ -58,6 +59,7 @@ static void unpack_side_by_side(const lane_rows *rows, const unpacked *out) {
     const swiftlet_nibbles *weights = &rows->source->weights;
     for (int32_t k = 0; k < out->count; k++) {
         int32_t column = source_column(rows->source, out->first + k);
+        if (column < 0) continue;
         size_t at = (size_t)(column / 8) * weights->column_stride + (size_t)rows->row;
         const uint8_t *words = (const uint8_t *)weights->words + at * sizeof(uint32_t);
         uint32_t shift = weights->shifts[column % 8];
@@ -96,7 +98,9 @@ static uint64_t spread(uint32_t half) {
 static void unpack_interleaved(const lane_rows *rows, const unpacked *out) {
     const swiftlet_nibbles *weights = &rows->source->weights;
     for (int32_t k = 0; k < out->count; k++) {
-        size_t column = (size_t)source_column(rows->source, out->first + k) * weights->column_stride;
+        int32_t number = source_column(rows->source, out->first + k);
+        if (number < 0) continue;
+        size_t column = (size_t)number * weights->column_stride;
         uint8_t *bytes = out->bytes[k] + rows->lane;
         for (int32_t i = 0; i < rows->count; i += 8) {
             uint32_t word = load(weights, (size_t)((rows->row + i) / 8) * weights->row_stride + column);
@@ -149,6 +153,7 @@ static uint16_t scale_bits(const swiftlet_int4_source *source, int32_t row, int3
 
 static void pack_scales(const lane_rows *rows, int32_t index, const int4_group *group) {
     const swiftlet_int4_source *source = rows->source;
+    if (source->groups) index = source->groups[index];
     for (int32_t i = 0; i < rows->count; i++) {
         ((uint16_t *)group->scales)[rows->lane + i] = scale_bits(source, rows->row + i, index);
         if (!group->zeros) continue;

@@ -15,16 +15,14 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #if defined(__linux__)
-#include <linux/futex.h>
 #include <sched.h>
-#include <sys/syscall.h>
 #endif
 
-enum { SPIN_NANOSECONDS = 500000, CACHE_LINE = 128 };
+#include "waiting.h"
+
+enum { CACHE_LINE = 128 };
 
 typedef void (*pool_task)(void *, int32_t, int32_t);
 
@@ -49,71 +47,13 @@ struct swiftlet_pool {
     _Atomic bool caller_parked;
     _Alignas(CACHE_LINE) _Atomic int32_t parked;  // workers parked or about to
     _Atomic bool stopping;
-    bool spins;
+    swiftlet_waiting waiting;
     int32_t threads;
     int32_t started;
     int32_t nodes, caller_node;
     int32_t threads_before[SWIFTLET_MAX_NODES + 1];  // threads of the nodes below
-#if !defined(__linux__)
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-#endif
     pool_worker workers[];  // [threads - 1]
 };
-
-// --- Waiting ------------------------------------------------------------------------------------------------
-
-static inline void pause_briefly(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-static int64_t now_nanoseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/// Spins until the word differs from `value`; false when it took too long.
-static bool spin_while_equal(const swiftlet_pool *pool, _Atomic uint32_t *word, uint32_t value) {
-    if (atomic_load_explicit(word, memory_order_acquire) != value) return true;
-    if (!pool->spins) return false;
-    int64_t deadline = now_nanoseconds() + SPIN_NANOSECONDS;
-    do {
-        for (int i = 0; i < 64; i++) {
-            pause_briefly();
-            if (atomic_load_explicit(word, memory_order_acquire) != value) return true;
-        }
-    } while (now_nanoseconds() < deadline);
-    return false;
-}
-
-/// Sleeps while the word equals `value`; may return early.
-static void park(swiftlet_pool *pool, _Atomic uint32_t *word, uint32_t value) {
-#if defined(__linux__)
-    (void)pool;
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-#else
-    pthread_mutex_lock(&pool->mutex);
-    while (atomic_load(word) == value) pthread_cond_wait(&pool->changed, &pool->mutex);
-    pthread_mutex_unlock(&pool->mutex);
-#endif
-}
-
-static void unpark(swiftlet_pool *pool, _Atomic uint32_t *word, int32_t count) {
-#if defined(__linux__)
-    (void)pool;
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
-#else
-    (void)word, (void)count;
-    pthread_mutex_lock(&pool->mutex);
-    pthread_cond_broadcast(&pool->changed);
-    pthread_mutex_unlock(&pool->mutex);
-#endif
-}
 
 // --- Working ------------------------------------------------------------------------------------------------
 
@@ -136,7 +76,7 @@ static void work(swiftlet_pool *pool, int32_t thread, int32_t node) {
         }
     }
     if (done > 0 && atomic_fetch_sub(&pool->remaining, done) == done && atomic_load(&pool->caller_parked))
-        unpark(pool, &pool->remaining, 1);
+        swiftlet_unpark(&pool->waiting, &pool->remaining, 1);
 }
 
 static void *worker_main(void *argument) {
@@ -144,9 +84,9 @@ static void *worker_main(void *argument) {
     swiftlet_pool *pool = worker->pool;
     uint32_t seen = 0;
     for (;;) {
-        while (!spin_while_equal(pool, &pool->generation, seen)) {
+        while (!swiftlet_spin_while_equal(&pool->waiting, &pool->generation, seen)) {
             atomic_fetch_add(&pool->parked, 1);
-            park(pool, &pool->generation, seen);
+            swiftlet_park(&pool->waiting, &pool->generation, seen);
             atomic_fetch_sub(&pool->parked, 1);
         }
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
@@ -158,7 +98,7 @@ static void *worker_main(void *argument) {
 /// Makes the workers look: a new generation, and up to `helpers` of the parked ones woken.
 static void announce(swiftlet_pool *pool, int32_t helpers) {
     atomic_fetch_add(&pool->generation, 1);
-    if (atomic_load(&pool->parked) > 0) unpark(pool, &pool->generation, helpers);
+    if (atomic_load(&pool->parked) > 0) swiftlet_unpark(&pool->waiting, &pool->generation, helpers);
 }
 
 swiftlet_shares swiftlet_pool_split(const swiftlet_pool *pool, int32_t items, int32_t rounds) {
@@ -187,23 +127,14 @@ void swiftlet_pool_run(swiftlet_pool *pool, const swiftlet_shares *shares, pool_
     work(pool, 0, pool->caller_node);
     uint32_t left;
     while ((left = atomic_load_explicit(&pool->remaining, memory_order_acquire)) != 0) {
-        if (spin_while_equal(pool, &pool->remaining, left)) continue;
+        if (swiftlet_spin_while_equal(&pool->waiting, &pool->remaining, left)) continue;
         atomic_store(&pool->caller_parked, true);
-        park(pool, &pool->remaining, left);
+        swiftlet_park(&pool->waiting, &pool->remaining, left);
         atomic_store(&pool->caller_parked, false);
     }
 }
 
 // --- Creation -----------------------------------------------------------------------------------------------
-
-static int32_t usable_cores(void) {
-#if defined(__linux__)
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-#endif
-    return (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
-}
 
 static void bind_to(pthread_t handle, int32_t core) {
 #if defined(__linux__)
@@ -216,6 +147,8 @@ static void bind_to(pthread_t handle, int32_t core) {
     (void)handle, (void)core;
 #endif
 }
+
+void swiftlet_bind_this_thread(int32_t core) { bind_to(pthread_self(), core); }
 
 /// Counts the nodes, which are numbered from 0 on in the order of the threads.
 static bool place(swiftlet_pool *pool, const swiftlet_place *places) {
@@ -254,11 +187,7 @@ swiftlet_pool *swiftlet_pool_create(int32_t threads, const swiftlet_place *place
         free(pool);
         return NULL;
     }
-#if !defined(__linux__)
-    pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->changed, NULL);
-#endif
-    pool->spins = threads <= usable_cores();
+    swiftlet_waiting_begin(&pool->waiting, threads <= swiftlet_usable_processors());
     start_workers(pool);
     if (pool->started < threads - 1) {
         swiftlet_pool_destroy(pool);
@@ -269,14 +198,13 @@ swiftlet_pool *swiftlet_pool_create(int32_t threads, const swiftlet_place *place
     return pool;
 }
 
+void swiftlet_pool_park(swiftlet_pool *pool) { pool->waiting.spins = false; }
+
 void swiftlet_pool_destroy(swiftlet_pool *pool) {
     if (pool == NULL) return;
     atomic_store(&pool->stopping, true);
     announce(pool, INT_MAX);
     for (int32_t i = 0; i < pool->started; i++) pthread_join(pool->workers[i].handle, NULL);
-#if !defined(__linux__)
-    pthread_mutex_destroy(&pool->mutex);
-    pthread_cond_destroy(&pool->changed);
-#endif
+    swiftlet_waiting_end(&pool->waiting);
     free(pool);
 }

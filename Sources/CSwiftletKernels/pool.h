@@ -17,6 +17,8 @@ typedef struct {
 /// Starts `threads - 1` workers; NULL when one can't be started. `places` [threads] or NULL, the caller's first.
 swiftlet_pool *swiftlet_pool_create(int32_t threads, const swiftlet_place *places);
 void swiftlet_pool_destroy(swiftlet_pool *pool);
+/// Makes threads that wait park at once. Before the first job.
+void swiftlet_pool_park(swiftlet_pool *pool);
 
 int32_t swiftlet_pool_nodes(const swiftlet_pool *pool);
 /// Shares items out in proportion to the nodes' threads: the same `items` are the same share each time.

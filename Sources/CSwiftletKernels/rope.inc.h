@@ -162,12 +162,13 @@ INLINE void NAMED(store_values)(const bool narrow, const ELEMENT *values, int32_
 static void NAMED(rope_token)(const rope_work *work, int32_t token, int32_t position, int32_t head, int32_t count,
                               const rope_rows *rows, int32_t slot) {
     int32_t head_dim = work->cache->head_dim, row = cache_value_row(head_dim), kv_heads = work->cache->kv_heads;
-    int32_t group = work->query_heads / kv_heads;
+    int32_t first_query = first_query_head(work->cache, head, work->query_heads);
+    int32_t end_query = first_query_head(work->cache, head + count, work->query_heads);
     const float *qkv = work->qkv + (size_t)token * work->qkv_stride;
     const float *rope = work->rope + (size_t)position * (size_t)work->rotary_dim;
     ELEMENT *q_out = (ELEMENT *)work->q_out + (size_t)token * work->q_stride;
     _Alignas(64) float x[MAX_HEAD_DIM];
-    for (int32_t h = head * group; h < (head + count) * group; h++) {
+    for (int32_t h = first_query; h < end_query; h++) {
         NAMED(rotate_head)(qkv + h * head_dim, head_dim, work->q_norm, work->epsilon, rope, work->rotary_dim, x);
         NAMED(round_head)(x, head_dim, q_out + h * head_dim);
     }

@@ -1,6 +1,8 @@
-// thread.c: the engine's own thread, here because the pool's threads are too.
+// thread.c: the engine's own thread, here because the pool's threads are too, and what is left to do when the process
+// ends without its proper end.
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "include/CSwiftletKernels.h"
@@ -33,4 +35,21 @@ bool swiftlet_thread_start(void (*body)(void *context), void *context) {
     pthread_attr_destroy(&attributes);
     if (!started) free(argument);
     return started;
+}
+
+typedef int (*exit_action)(void *, int);
+
+static void *_Atomic action_at_exit;
+static void *_Atomic argument_at_exit;
+
+static void act_at_exit(void) {
+    void *action = atomic_load(&action_at_exit);
+    if (action != NULL) ((exit_action)(uintptr_t)action)(atomic_load(&argument_at_exit), 1);
+}
+
+void swiftlet_at_exit(void *action, void *argument) {
+    static atomic_flag registered = ATOMIC_FLAG_INIT;
+    atomic_store(&argument_at_exit, argument);
+    atomic_store(&action_at_exit, action);
+    if (!atomic_flag_test_and_set(&registered)) atexit(act_at_exit);
 }

@@ -43,6 +43,15 @@ public struct EngineConfig: Sendable, Hashable {
         case priority
     }
 
+    /// Where the ranks of ``tensorParallelSize`` run.
+    public enum RankPlacement: String, Sendable, Hashable, CaseIterable {
+        /// Threads of this process.
+        case threads
+        /// One in each process of those that mpirun or srun started together, on one machine or several: with Open MPI,
+        /// which is opened at run time. The first process makes the ``LLM``, the others call ``LLM/follow(_:config:logger:)``.
+        case processes
+    }
+
     /// How much memory the KV cache takes.
     public enum KVCacheSize: Sendable, Hashable {
         /// What `maxSequences` full contexts need, at most half of the memory that is free after loading.
@@ -88,6 +97,13 @@ public struct EngineConfig: Sendable, Hashable {
     /// Threads that compute, the engine's own included. Default: the cores this process may use, each counted once
     /// however many hardware threads it has.
     public var threads: Int?
+    /// Ranks that share the model, each with a part of every layer and of the threads (`tensor_parallel_size`). Default
+    /// 1; at most the model's query heads.
+    public var tensorParallelSize: Int
+    /// Where they run. Default threads.
+    public var rankPlacement: RankPlacement = .threads
+    /// Of several engines in one process.
+    package var processShare = ProcessShare()
     /// Bind each thread to a core when they take all cores of this process. Default on. (The engine's own stays free.)
     public var pinThreads: Bool
     /// `avx512bf16`, `avx512vnni`, `avx512`, `avx2vnni`, `avx2`, `neonbf16`, `neondot`, `neon` or `portable`. Default: the best this machine has.
@@ -112,7 +128,7 @@ public struct EngineConfig: Sendable, Hashable {
         kvCacheType: KVCacheType = .automatic, maxModelLength: Int? = nil,
         maxSequences: Int = 256, maxBatchedTokens: Int? = nil, blockSize: Int = 64,
         kvCache: KVCacheSize = .automatic, enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,
-        enableMixedBatches: Bool = true, traceFile: String? = nil, threads: Int? = nil,
+        enableMixedBatches: Bool = true, traceFile: String? = nil, threads: Int? = nil, tensorParallelSize: Int = 1,
         pinThreads: Bool = true, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
         revision: String? = nil, maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20,
         useGenerationConfig: Bool = true
@@ -131,6 +147,7 @@ public struct EngineConfig: Sendable, Hashable {
         self.enableMixedBatches = enableMixedBatches
         self.traceFile = traceFile
         self.threads = threads
+        self.tensorParallelSize = tensorParallelSize
         self.pinThreads = pinThreads
         self.cpuLevel = cpuLevel
         self.seed = seed
@@ -155,6 +172,7 @@ public struct EngineConfig: Sendable, Hashable {
         let powerOfTwo = blockSize >= 16 && blockSize <= 65_536 && blockSize & (blockSize - 1) == 0
         try require(powerOfTwo, "block-size", blockSize, "a power of two in 16...65536")
         try require(threads.map { (1...1024).contains($0) } ?? true, "threads", threads ?? 0, "in 1...1024")
+        try require((1...1024).contains(tensorParallelSize), "tensor-parallel-size", tensorParallelSize, "in 1...1024")
         try require(
             maxQueuedRequests.map { $0 >= 1 } ?? true, "max-queued-requests", maxQueuedRequests ?? 0, "1 or more")
         try require((0...1024).contains(maxLogprobs), "max-logprobs", maxLogprobs, "in 0...1024")

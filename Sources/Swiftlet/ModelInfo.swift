@@ -24,8 +24,10 @@ public struct ModelInfo: Sendable, Hashable {
     public var quantization: EngineConfig.Quantization?
     /// How the folder's weights are quantised, such as `gptq int4, groups of 128`; nil when they are not.
     public var storedQuantization: String?
-    /// Bytes of the weights in memory.
+    /// Bytes of the weights in memory, of all ranks together.
     public var weightBytes: Int
+    /// Bytes of the weights of each rank.
+    public var rankWeightBytes: [Int]
     public var vocabularySize: Int
     public var hiddenSize: Int
     public var intermediateSize: Int
@@ -38,7 +40,7 @@ public struct ModelInfo: Sendable, Hashable {
     public var hasTokenizer: Bool
     /// The type of keys and values in the KV cache: `bfloat16`, `float32` or `int8`.
     public var kvDataType: String
-    /// Bytes of the keys and values of one token in all layers.
+    /// Bytes of the keys and values of one token in all layers, on all ranks.
     public var kvBytesPerToken: Int
     /// Longest prompt plus output in tokens.
     public var maxModelLength: Int
@@ -87,11 +89,12 @@ public struct ModelInfo: Sendable, Hashable {
         let length = try loader.maxModelLength(of: shape)
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
         let plan = MemoryPlan(
-            config: shape, engine: config, dtype: loader.dataType(of: shape, checkpoint), maxModelLength: length,
+            config: shape, shards: try loader.shards(of: shape), engine: config,
+            dtype: loader.dataType(of: shape, checkpoint), maxModelLength: length,
             maxBatchedTokens: try loader.maxBatchedTokens(length), checkpoint: checkpoint)
         let counter = WeightCounter()
         _ = try WeightLoader(
-            config: shape, backend: counter, source: checkpoint.map { .checkpoint($0) } ?? .random(seed: 0)
+            shard: Shard(whole: shape), backend: counter, source: checkpoint.map { .checkpoint($0) } ?? .random(seed: 0)
         ).load(positions: 1)
 
         name = files.name
@@ -105,6 +108,7 @@ public struct ModelInfo: Sendable, Hashable {
         quantization = config.quantization
         storedQuantization = shape.storedQuantization?.summary
         weightBytes = plan.weightBytes
+        rankWeightBytes = plan.shards.map { plan.weightBytes(of: $0.config) }
         vocabularySize = shape.vocabularySize
         hiddenSize = shape.hiddenSize
         intermediateSize = shape.intermediateSize
@@ -120,7 +124,9 @@ public struct ModelInfo: Sendable, Hashable {
         hasTokenizer = try loader.loadTokenizer(files) != nil
         // What a block pads its tokens with is left out.
         kvDataType = config.kvCacheType.name(plan.dtype)
-        kvBytesPerToken = shape.layerCount * config.kvCacheType.bytesPerToken(shape, plan.dtype)
+        kvBytesPerToken = plan.shards.reduce(0) {
+            $0 + shape.layerCount * config.kvCacheType.bytesPerToken($1.config, plan.dtype)
+        }
         maxModelLength = length
         fit = Platform.availableMemory().map { Fit(plan, available: $0) }
     }

@@ -39,6 +39,11 @@ extension Platform {
         }.sorted { ($0.node, $0.processor) < ($1.node, $1.processor) }
     }
 
+    /// Whether somebody has given this process fewer processors than there are.
+    static var isBound: Bool {
+        affinity().map { processors(inList: $0).count < onlineProcessorCount() } ?? false
+    }
+
     /// The node of each processor.
     private static func memoryNodes(_ system: String) -> [Int: Int] {
         var nodes: [Int: Int] = [:]

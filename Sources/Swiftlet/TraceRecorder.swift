@@ -16,8 +16,7 @@ package enum TraceEvent: UInt8, CaseIterable, Comparable {
     case end, clock, begin, rows
     case schedule, forwardAndSample, deliver
     case embed, rmsNorm, addNormed, linear, linearAdd, linearSiLU, linearGELU, mixtureOfExperts, ropeAndStore,
-        attention,
-        sample
+        attention, allReduce, gather, sample
     case batchTokens, running, waiting, blocksUsed, prefixCacheHits, preemptions
 
     static let firstCounter = batchTokens
@@ -41,6 +40,8 @@ package enum TraceEvent: UInt8, CaseIterable, Comparable {
         case .mixtureOfExperts: "mixture of experts"
         case .ropeAndStore: "ropeAndStore"
         case .attention: "attention"
+        case .allReduce: "allReduce"
+        case .gather: "gather logits"
         case .sample: "sample"
         case .batchTokens: "batch tokens"
         case .running: "running sequences"

@@ -6,7 +6,7 @@ package import Swiftlet
 
 package struct BatchJob {
     package let run: BatchRun
-    package let llm: LLM
+    package let engines: Replicas
     package let input: File
     package let output: OrderedOutput
     /// No progress and no statistics.
@@ -35,21 +35,26 @@ package struct BatchJob {
     package func callAsFunction() async throws -> BatchRun.Progress {
         interrupts.needEnding()
         let showsBar = File.standardError.isTerminal && !quiet
-        let bar = showsBar ? ProgressBar(of: run, on: llm, totalBytes: input.size) : nil
+        let bar = showsBar ? ProgressBar(of: run, on: engines, totalBytes: input.size) : nil
         let clock = ContinuousClock()
         let start = clock.now
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await run.run()) } catch { outcome = .failure(error) }
         let seconds = (clock.now - start).inSeconds
-        let statistics = llm.statistics
+        let statistics = engines.statistics
         await bar?.stop()
-        await llm.shutdown()
+        await engines.shutdown()
         if case .failure(let error) = outcome {
             let finished = Format.count(output.count, "finished request")
             let state = "\(output.path) is unchanged; \(finished) in \(output.partialPath)\(advice)"
             if !interrupts.isInterrupted { throw LLMError(.inputOutput, "\(error); \(state)") }
             Console.note("interrupted: \(state); \(Self.describe(statistics))")
             throw Interrupts.exitCode
+        }
+        if engines.failedCount > 0 {
+            Console.note(
+                "\(Format.count(engines.failedCount)) of \(Format.count(engines.engines.count, "replica")) failed; "
+                    + "the others began \(Format.count(engines.restartedCount, "request")) again")
         }
         if !quiet { report(statistics, seconds: seconds) }
         return run.progress

@@ -5,7 +5,7 @@
 package import ArgumentParser
 import Swiftlet
 
-package struct BenchLatencyCommand: AsyncParsableCommand {
+package struct BenchLatencyCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "latency",
         abstract: "Measure how long one batch takes.",

@@ -5,7 +5,7 @@
 package import ArgumentParser
 package import Swiftlet
 
-package struct BenchThroughputCommand: AsyncParsableCommand {
+package struct BenchThroughputCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "throughput",
         abstract: "Measure tokens per second of many requests at once.",

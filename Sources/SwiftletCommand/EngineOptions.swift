@@ -75,6 +75,11 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Threads that compute (default: the cores of this process).", valueName: "count"))
     package var threads: Int?
 
+    @Option(
+        name: [.long, .customLong("tp", withSingleDash: true)],
+        help: ArgumentHelp("Ranks that share the model and the threads (default: 1).", valueName: "count"))
+    package var tensorParallelSize: Int?
+
     @Flag(
         inversion: .prefixedNo,
         help: "Bind each thread to a core of its own, if there are as many threads as this process has cores.")
@@ -128,6 +133,7 @@ package struct EngineOptions: ParsableArguments {
         config.useGenerationConfig = generationConfig == .auto
         config.maxLogprobs = maxLogprobs ?? config.maxLogprobs
         config.threads = threads
+        config.tensorParallelSize = tensorParallelSize ?? config.tensorParallelSize
         config.pinThreads = pinThreads
         config.cpuLevel = cpuLevel?.rawValue
         config.maxQueuedRequests = maxQueuedRequests
@@ -149,6 +155,32 @@ package struct EngineOptions: ParsableArguments {
         return options
     }
 
+    /// The part of a process that mpirun or srun started beside the first one: it computes with that one.
+    package func follow(environment: [String: String]) async throws {
+        let options = try await resolved()
+        try await LLM.follow(
+            options.model, config: options.config(launched: .current), logger: logger(environment: environment))
+    }
+
+    /// The configuration in a process of several.
+    private func config(launched: LaunchedRanks?) throws -> EngineConfig {
+        var config = self.config
+        guard let launched else { return config }
+        guard launched.count == config.tensorParallelSize else {
+            throw LLMError(
+                .invalidConfiguration,
+                "\(launched.count) processes were started together; give --tensor-parallel-size \(launched.count)")
+        }
+        config.rankPlacement = .processes
+        return config
+    }
+
+    private func logger(environment: [String: String]) -> Logger {
+        var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel(environment: environment).level
+        return logger
+    }
+
     /// Loads the model, downloading it if need be, and says which one it is.
     ///
     /// - Parameters:
@@ -157,15 +189,30 @@ package struct EngineOptions: ParsableArguments {
     package func load(
         environment: [String: String], providedTokens: Int? = nil, change: (inout EngineConfig) -> Void = { _ in }
     ) async throws -> LLM {
+        let engines = try await load(1, environment: environment, providedTokens: providedTokens, change: change)
+        return engines.engines[0]
+    }
+
+    /// The same for several engines that share out requests.
+    package func load(
+        _ count: Int, environment: [String: String], providedTokens: Int? = nil,
+        change: (inout EngineConfig) -> Void = { _ in }
+    ) async throws -> Replicas {
         let options = try await resolved()
-        var config = options.config
+        var config = try options.config(launched: .current)
+        if count > 1 && config.rankPlacement == .processes {
+            throw LLMError(
+                .invalidConfiguration, "data-parallel-size is \(count); between processes requests are not shared out")
+        }
         change(&config)
         if let providedTokens { config.providedTokens = max(config.providedTokens, providedTokens) }
         if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
-        var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = logLevel(environment: environment).level
-        let llm = try await LLM(options.model, tokenizer: tokenizer, config: config, logger: logger)
-        if !quiet { Console.note((model.map { "\($0): " } ?? "") + llm.summary) }
-        return llm
+        let logger = logger(environment: environment)
+        let engines = try await Replicas.load(count: count, config: config) { config in
+            try await LLM(options.model, tokenizer: options.tokenizer, config: config, logger: logger)
+        }
+        let each = count > 1 ? "\(count) replicas, each " : ""
+        if !quiet { Console.note((model.map { "\($0): " } ?? "") + each + engines.engines[0].summary) }
+        return engines
     }
 }

@@ -11,7 +11,7 @@ import FoundationEssentials
 import Foundation
 #endif
 
-package struct GenerateCommand: AsyncParsableCommand {
+package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "generate",
         abstract: "Continue prompts, or run a file of requests.",
@@ -36,6 +36,8 @@ package struct GenerateCommand: AsyncParsableCommand {
     @OptionGroup(title: "Completion options")
     package var completion: CompletionOptions
 
+    @OptionGroup package var replicas: ReplicaOptions
+
     @OptionGroup(title: "Engine options")
     package var engine: EngineOptions
 
@@ -44,6 +46,9 @@ package struct GenerateCommand: AsyncParsableCommand {
     package func validate() throws {
         if batch.input != nil && !prompts.isEmpty {
             throw ValidationError("Give prompts or --input, not both.")
+        }
+        if batch.input == nil && replicas.count > 1 {
+            throw ValidationError("--data-parallel-size is for --input.")
         }
     }
 
@@ -99,11 +104,11 @@ package struct GenerateCommand: AsyncParsableCommand {
     private func runBatch(from input: String, to path: String, _ interrupts: Interrupts) async throws {
         let file = try BatchJob.input(input)
         try OrderedOutput.check(path, input: file)
-        let llm = try await load()
+        let engines = try await engine.load(replicas.count, environment: ProcessInfo.processInfo.environment)
         let output = try BatchJob.output(path, input: file)
         let job = BatchJob(
-            run: batchRun(llm, LineReader(file), output), llm: llm, input: file, output: output, quiet: engine.quiet,
-            interrupts: interrupts)
+            run: batchRun(engines, LineReader(file), output), engines: engines, input: file, output: output,
+            quiet: engine.quiet, interrupts: interrupts)
         let progress = try await job()
         if let failures = progress.failures {
             Console.error(failures)
@@ -111,15 +116,15 @@ package struct GenerateCommand: AsyncParsableCommand {
         }
     }
 
-    private func batchRun(_ llm: LLM, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
+    private func batchRun(_ engines: Replicas, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
         let shrinks = sampling.maxTokens == nil
         return BatchRun(
-            reader: reader, output: output, defaults: params(over: llm.defaultSamplingParams),
-            window: BatchRun.window(for: engine.config)
+            reader: reader, output: output, defaults: params(over: engines.engines[0].defaultSamplingParams),
+            window: engines.engines.count * BatchRun.window(for: engine.config)
         ) { line in
             var request = line.request
             request.shrinksMaxTokens = shrinks && !line.namesMaxTokens
-            return try await llm.stream(request).collect()
+            return try await engines.run { [request] llm in try await llm.stream(request).collect() }
         }
     }
 }

@@ -39,6 +39,11 @@ package struct InfoCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Most sequences in one step (default: 256).", valueName: "count"))
     package var maxNumSeqs: Int?
 
+    @Option(
+        name: [.long, .customLong("tp", withSingleDash: true)],
+        help: ArgumentHelp("Ranks that share the model (default: 1).", valueName: "count"))
+    package var tensorParallelSize: Int?
+
     @Flag(help: "Print which models are supported, and nothing else.")
     package var supported = false
 
@@ -61,6 +66,7 @@ package struct InfoCommand: ParsableCommand {
             dtype: dtype, quantization: quantized.quantization, quantizeHead: quantized.quantizeHead,
             kvCacheType: quantized.kvCacheDtype, maxModelLength: maxModelLen?.value, loadFormat: loadFormat)
         config.maxSequences = maxNumSeqs ?? config.maxSequences
+        config.tensorParallelSize = tensorParallelSize ?? config.tensorParallelSize
         return config
     }
 

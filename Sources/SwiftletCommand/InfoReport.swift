@@ -60,6 +60,10 @@ package struct InfoReport: Sendable {
             model.experts == nil ? "" : ", \(Format.count(model.activeParameterCount)) of them used by a token"
         text += line("parameters", Format.count(model.parameterCount) + active)
         text += line("weights", "\(Format.bytes(model.weightBytes)) in \(model.weightType) (\(stored)\(named))")
+        if model.rankWeightBytes.count > 1 {
+            let sizes = model.rankWeightBytes.map { Format.bytes($0) }
+            text += line("ranks", "\(sizes.count), with weights of \(sizes.joined(separator: ", "))")
+        }
         text += line("vocabulary", Format.count(model.vocabularySize))
         let layers = "\(model.layerCount) of width \(Format.count(model.hiddenSize))"
         if let experts = model.experts {
@@ -148,6 +152,8 @@ package struct InfoReport: Sendable {
         json.member("checkpoint_dtype", model.checkpointType)
         json.member("checkpoint_bytes", model.checkpointBytes)
         json.member("weight_bytes", model.weightBytes)
+        json.key("rank_weight_bytes")
+        json.array(model.rankWeightBytes) { json, bytes in json.int(bytes) }
         json.member("vocabulary_size", model.vocabularySize)
         json.member("hidden_size", model.hiddenSize)
         json.member("intermediate_size", model.intermediateSize)

@@ -25,10 +25,10 @@ package struct ProgressBar: Sendable {
     }
 
     /// - Parameter totalBytes: Size of the input; nil when it is a pipe.
-    package init(of run: BatchRun, on llm: LLM, totalBytes: Int?) {
+    package init(of run: BatchRun, on engines: Replicas, totalBytes: Int?) {
         let clock = ContinuousClock()
-        self.init((statistics: llm.statistics, time: clock.now)) { before in
-            let now = llm.statistics
+        self.init((statistics: engines.statistics, time: clock.now)) { before in
+            let now = engines.statistics
             let seconds = (clock.now - before.time).inSeconds
             let line = Self.line(
                 run.progress, totalBytes: totalBytes,

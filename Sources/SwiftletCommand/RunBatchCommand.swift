@@ -14,7 +14,7 @@ import FoundationEssentials
 import Foundation
 #endif
 
-package struct RunBatchCommand: AsyncParsableCommand {
+package struct RunBatchCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "run-batch",
         abstract: "Answer a file of OpenAI's batch format.",
@@ -41,6 +41,8 @@ package struct RunBatchCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Answer options")
     package var answers: AnswerOptions
+
+    @OptionGroup package var replicas: ReplicaOptions
 
     @OptionGroup(title: "Engine options")
     package var engine: EngineOptions
@@ -79,21 +81,28 @@ package struct RunBatchCommand: AsyncParsableCommand {
         }
         // An earlier run was killed at its very end.
         if first.isEmpty { return try output.finish(count: reader.requestCount) }
-        let llm: LLM
+        let engines: Replicas
         do {
             // What is read ahead is bounded here; a line with many prompts is not to be refused for their number.
-            llm = try await engine.load(environment: ProcessInfo.processInfo.environment) { $0.maxQueuedRequests = nil }
+            engines = try await engine.load(
+                replicas.count, environment: ProcessInfo.processInfo.environment
+            ) { $0.maxQueuedRequests = nil }
         } catch {
             output.removeIfEmpty()
             throw error
         }
-        let service = GenerationService(llm, configuration)
+        let services = engines.engines.map { GenerationService($0, configuration) }
         let batch = BatchRun(
             reader: reader, first: first, finishedBytes: answeredBytes, output: output,
-            window: BatchRun.window(for: engine.config)
-        ) { entry in try await Self.answer(entry, id: BatchLine.ID(run: runHash, entry), service) }
+            window: engines.engines.count * BatchRun.window(for: engine.config)
+        ) { entry in
+            try await engines.run { llm in
+                let service = services.first { $0.llm === llm }!
+                return try await Self.answer(entry, id: BatchLine.ID(run: runHash, entry), service)
+            }
+        }
         let job = BatchJob(
-            run: batch, llm: llm, input: file, output: output, quiet: engine.quiet, interrupts: interrupts,
+            run: batch, engines: engines, input: file, output: output, quiet: engine.quiet, interrupts: interrupts,
             advice: " (the same command goes on from there)")
         let progress = try await job()
         // Errors are answers, as in OpenAI's batches.
@@ -124,7 +133,8 @@ package struct RunBatchCommand: AsyncParsableCommand {
     ) async throws -> GenerationService.Answer {
         let answer = await service.answer(line.endpoint, line.body, id: requestID)
         try Task.checkCancellation()
-        guard service.llm.isRunning else {
+        // 503: the engine has failed and may be about to say so.
+        guard service.llm.isRunning && answer.status != 503 else {
             throw LLMError(.engineFailed, message(of: answer) ?? "the engine has stopped")
         }
         return answer

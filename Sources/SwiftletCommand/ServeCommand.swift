@@ -25,7 +25,7 @@ import Musl
 import Darwin
 #endif
 
-package struct ServeCommand: AsyncParsableCommand {
+package struct ServeCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "serve",
         abstract: "Serve a model over OpenAI's HTTP API.",
@@ -47,15 +47,15 @@ package struct ServeCommand: AsyncParsableCommand {
 
     package init() {}
 
-    package func validate() throws {
+    package mutating func validate() throws {
         if servedModel != nil && engine.model != nil {
             throw ValidationError("The model is given twice, as an argument and as --model.")
         }
+        engine.model = engine.model ?? servedModel
     }
 
     package mutating func run() async throws {
         let environment = ProcessInfo.processInfo.environment
-        engine.model = engine.model ?? servedModel
         // Before the model is loaded for nothing.
         let configuration = try server.configuration(modelName: engine.model, environment: environment)
         var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }

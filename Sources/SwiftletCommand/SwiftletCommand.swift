@@ -4,6 +4,17 @@
 package import ArgumentParser
 import Swiftlet
 
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
+/// A command that runs a model.
+package protocol EngineCommand {
+    var engine: EngineOptions { get }
+}
+
 @main
 package struct SwiftletCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
@@ -26,6 +37,7 @@ package struct SwiftletCommand: AsyncParsableCommand {
 
     package static func main() async {
         do {
+            if try await follows() { return }
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
@@ -38,5 +50,14 @@ package struct SwiftletCommand: AsyncParsableCommand {
         } catch {
             exit(withError: error)
         }
+    }
+
+    /// In the processes but the first of several that were started together: what a command of the engine does there.
+    private static func follows() async throws -> Bool {
+        guard let launched = LaunchedRanks.current, launched.rank > 0,
+            let engine = (try parseAsRoot() as? any EngineCommand)?.engine
+        else { return false }
+        try await engine.follow(environment: ProcessInfo.processInfo.environment)
+        return true
     }
 }

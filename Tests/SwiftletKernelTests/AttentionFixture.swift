@@ -230,7 +230,8 @@ final class PagedRun {
     private static func layer(_ shape: AttentionCase, at base: UnsafeMutablePointer<UInt32>?) -> swiftlet_kv_layer {
         swiftlet_kv_layer(
             base: base, block_size: Int32(shape.blockSize), kv_heads: Int32(shape.kvHeads),
-            head_dim: Int32(shape.headDim), dtype: shape.dtype, format: shape.format)
+            head_dim: Int32(shape.headDim), dtype: shape.dtype, format: shape.format,
+            group: Int32(shape.queryHeads / shape.kvHeads), skipped: 0)
     }
 
     // --- Reading back, from the documented layout ---------------------------------------------------------------

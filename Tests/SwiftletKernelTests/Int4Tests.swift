@@ -128,7 +128,8 @@ extension Kernels {
                                 packs.append(
                                     swiftlet_pack(
                                         matrix: matrix, source: source.baseAddress! + (index * half + first) * columns,
-                                        source_stride: columns, type: SWIFTLET_SOURCE_F32, part: part,
+                                        source_stride: columns, source_columns: 0,
+                                        first_column: 0, type: SWIFTLET_SOURCE_F32, part: part,
                                         first_row: Int32(first), rows: Int32(count), first_item: 0, mapped: false))
                                 first += count
                             }
@@ -174,7 +175,7 @@ extension Kernels {
                 let stride = columns + 3
                 var x = [Float](repeating: 77, count: ids.count * stride)
                 var matrix = table.matrix
-                swiftlet_embed(pool.cpu, &matrix, ids, Int32(ids.count), 1, &x, stride)
+                swiftlet_embed(pool.cpu, &matrix, 0, ids, Int32(ids.count), 1, &x, stride)
                 for (token, id) in ids.enumerated() {
                     let row = Array(x[token * stride..<token * stride + columns])
                     #expect(row == Array(values[Int(id) * columns..<(Int(id) + 1) * columns]))

@@ -128,7 +128,7 @@ extension Kernels {
                 let stride = columns + 3
                 var x = [Float](repeating: 77, count: ids.count * stride)
                 var matrix = table.matrix
-                swiftlet_embed(pool.cpu, &matrix, ids, Int32(ids.count), 1, &x, stride)
+                swiftlet_embed(pool.cpu, &matrix, 0, ids, Int32(ids.count), 1, &x, stride)
                 for (token, id) in ids.enumerated() {
                     let (integers, scale) = quantized(weights[Int(id) * columns..<(Int(id) + 1) * columns])
                     let row = Array(x[token * stride..<token * stride + columns])

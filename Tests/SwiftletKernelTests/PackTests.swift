@@ -110,7 +110,8 @@ extension Kernels {
                 _ matrix: PackedMatrix, _ part: swiftlet_part, _ source: UnsafeRawPointer?, at row: Int, _ rows: Int
             ) -> swiftlet_pack {
                 swiftlet_pack(
-                    matrix: matrix.matrix, source: source, source_stride: columns, type: SWIFTLET_SOURCE_BF16,
+                    matrix: matrix.matrix, source: source, source_stride: columns, source_columns: 0,
+                    first_column: 0, type: SWIFTLET_SOURCE_BF16,
                     part: part, first_row: Int32(row), rows: Int32(rows), first_item: 0,
                     mapped: source == file.bytes.baseAddress)
             }
@@ -196,7 +197,7 @@ extension Kernels {
                 let stride = columns + 3
                 var x = [Float](repeating: 77, count: ids.count * stride)
                 var matrix = table.matrix
-                swiftlet_embed(pool.cpu, &matrix, ids, Int32(ids.count), 1, &x, stride)
+                swiftlet_embed(pool.cpu, &matrix, 0, ids, Int32(ids.count), 1, &x, stride)
                 let wanted = rounded(weights, to: dtype)
                 for (token, id) in ids.enumerated() {
                     let row = Array(x[token * stride..<token * stride + columns])

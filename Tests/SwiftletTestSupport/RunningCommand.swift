@@ -36,6 +36,11 @@ package final class RunningCommand {
         throw Missing()
     }
 
+    /// In arguments: the command's own path.
+    package static let itself = "{swiftlet}"
+
+    package var processID: Int32 { process }
+
     package struct Missing: Error, CustomStringConvertible {
         package var description: String { "the command `swiftlet` is not beside the tests; build it first" }
     }
@@ -44,9 +49,10 @@ package final class RunningCommand {
     /// Standard output goes to a file of the test's own, or to `standardOutput`.
     /// The environment is a path for programs and what `environment` adds.
     /// With `shell` a shell runs that text, in which `"$0" "$@"` is the command.
+    /// `launcher` is what starts the command instead, such as mpirun with its options; it may be told of several.
     package init(
         _ arguments: [String], standardInput: String = "", standardOutput: String? = nil,
-        environment added: [String: String] = [:], shell: String? = nil
+        environment added: [String: String] = [:], shell: String? = nil, launcher: [String] = []
     ) throws {
         folder = try TemporaryFolder()
         var ends: [Int32] = [0, 0]
@@ -61,13 +67,13 @@ package final class RunningCommand {
         posix_spawn_file_actions_addopen(&actions, 1, standardOutput ?? folder.path + "/out", flags, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, folder.path + "/err", flags, 0o600)
         let binary = try Self.binary()
-        let program = shell == nil ? binary : "/bin/sh"
-        let words = ((shell.map { [program, "-c", $0] } ?? []) + [binary] + arguments).map { strdup($0) } + [nil]
+        let before = shell.map { ["/bin/sh", "-c", $0] } ?? launcher
+        let words = (before + [binary] + arguments).map { strdup($0 == Self.itself ? binary : $0) } + [nil]
         defer { for word in words { free(word) } }
         let variables = ["PATH=/usr/bin:/bin"] + added.map { "\($0.key)=\($0.value)" }
         let environment = variables.map { strdup($0) } + [nil]
         defer { for variable in environment { free(variable) } }
-        let status = posix_spawn(&process, program, &actions, nil, words, environment)
+        let status = posix_spawn(&process, before.first ?? binary, &actions, nil, words, environment)
         close(ends[0])
         guard status == 0 else { throw Missing() }
         if !standardInput.isEmpty {

@@ -36,14 +36,14 @@ struct AllocationTests {
             if hasExperts { params.stop = [] }  // there is no tokenizer
             return harness.submit(prompt, params).stream
         }
-        for _ in 0..<20 { harness.engine.step() }
+        for _ in 0..<20 { try harness.engine.step() }
 
         var (inCompute, inDelivery) = (0, 0)
         // Over block boundaries too: a new block is taken and a full one published.
         let steps = 150
         for _ in 0..<steps {
             swiftlet_begin_counting_allocations()
-            let isRunning = harness.engine.compute()
+            let isRunning = try harness.engine.compute()
             inCompute += swiftlet_end_counting_allocations()
             #expect(isRunning)
             swiftlet_begin_counting_allocations()
@@ -53,6 +53,6 @@ struct AllocationTests {
         #expect(inCompute == 0)
         let perToken = Double(inDelivery) / Double(steps * streams.count)
         #expect(perToken <= 16, "\(perToken) allocations per delivered token")
-        #expect(harness.finish())
+        #expect(try harness.finish())
     }
 }

@@ -51,6 +51,19 @@ struct BatchInvarianceTests {
     }
 
     @Test(
+        "With several ranks, of one or more threads", arguments: [DummyModel.qwen3, DummyModel.mistral],
+        [EngineConfig.DataType.float32, .bfloat16])
+    func ranks(model: String, dtype: EngineConfig.DataType) async throws {
+        for ranks in [2, 3] {
+            let counters = try await Self.compare(model, dtype, level: nil, rounds: 8, ranks: ranks)
+            #expect(counters.preemptions > 0 && counters.prefixCacheHits > 100)
+        }
+        _ = try await Self.compare(model, dtype, .int8, level: nil, rounds: 1, ranks: 2)
+        _ = try await Self.compare(DummyModel.qwen3MoE, dtype, level: nil, rounds: 1, ranks: 2)
+        _ = try await Self.compare(DummyModel.olmo2, dtype, level: nil, rounds: 1, ranks: 2)
+    }
+
+    @Test(
         "With a mixture of experts", arguments: [EngineConfig.DataType.float32, .bfloat16],
         [nil, EngineConfig.Quantization.int8, .int4])
     func experts(dtype: EngineConfig.DataType, quantization: EngineConfig.Quantization?) async throws {
@@ -73,18 +86,20 @@ struct BatchInvarianceTests {
     /// Runs four random mixtures on each of `rounds` engines of random configuration.
     static func compare(
         _ model: String, _ dtype: EngineConfig.DataType, _ quantization: EngineConfig.Quantization? = nil,
-        kvCacheType: EngineConfig.KVCacheType = .automatic, level: String?, rounds: Int
+        kvCacheType: EngineConfig.KVCacheType = .automatic, level: String?, rounds: Int,
+        ranks: Int = 1
     ) async throws -> EngineStatistics {
         let folder = DummyModel.folder(model)
         var generator = Generator(seed: 0x5EED)
         let vocabulary = 257
         var cases = Self.cases(&generator, vocabulary: vocabulary)
-        try await runAlone(&cases, folder.path, dtype, quantization, kvCacheType, level)
+        try await runAlone(&cases, folder.path, dtype, quantization, kvCacheType, level, ranks)
         var total = EngineStatistics()
         for round in 0..<rounds {
             var config = randomConfig(&generator, dtype, level)
             config.quantization = quantization
             config.kvCacheType = kvCacheType
+            config.tensorParallelSize = ranks
             let harness = try EngineHarness(folder.path, config)
             for mixture in 0..<4 {
                 if let failure = try await runMixture(cases, harness, &generator, vocabulary) {
@@ -131,15 +146,17 @@ struct BatchInvarianceTests {
 
     static func runAlone(
         _ cases: inout [Case], _ model: String, _ dtype: EngineConfig.DataType,
-        _ quantization: EngineConfig.Quantization?, _ kvCacheType: EngineConfig.KVCacheType, _ level: String?
+        _ quantization: EngineConfig.Quantization?, _ kvCacheType: EngineConfig.KVCacheType, _ level: String?,
+        _ ranks: Int
     ) async throws {
         let config = EngineConfig(
             dtype: dtype, quantization: quantization, kvCacheType: kvCacheType, kvCache: .blocks(32),
-            enablePrefixCaching: false, threads: 1, cpuLevel: level, seed: 1, loadFormat: .dummy)
+            enablePrefixCaching: false, threads: 1, tensorParallelSize: ranks, cpuLevel: level, seed: 1,
+            loadFormat: .dummy)
         let harness = try EngineHarness(model, config)
         for index in cases.indices {
             let (_, stream) = harness.submit(cases[index].prompt, cases[index].params)
-            #expect(harness.finish())
+            #expect(try harness.finish())
             cases[index].expected = try await stream.collect()
         }
     }
@@ -185,7 +202,7 @@ struct BatchInvarianceTests {
             if !victims.isEmpty && generator.chance(0.1) {
                 harness.engine.abort(victims.remove(at: generator.int(0...(victims.count - 1))).id)
             }
-            harness.engine.step()
+            try harness.engine.step()
             if let broken = harness.brokenInvariant { return broken }
             steps += 1
             if steps > 20_000 { return "no end after \(steps) steps" }

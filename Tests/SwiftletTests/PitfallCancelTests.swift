@@ -32,7 +32,7 @@ struct PitfallCancelTests {
     func a12AnyMoment(moment: Moment) async throws {
         let alone = try EngineHarness(folder.path, config())
         let other = alone.submit(Self.prompt(1, 20), Self.greedy(30)).stream
-        #expect(alone.finish())
+        #expect(try alone.finish())
         let expected = try await other.collect()
 
         for hasOthers in [true, false] {
@@ -41,33 +41,33 @@ struct PitfallCancelTests {
             var streams: [TokenStream] = []
             if hasOthers { streams = (0..<2).map { _ in engine.submit(Self.prompt(1, 20), Self.greedy(30)).stream } }
             if !hasOthers && moment == .waiting { continue }
-            if moment == .waiting { for _ in 0..<4 { engine.engine.step() } }
+            if moment == .waiting { for _ in 0..<4 { try engine.engine.step() } }
             var params = Self.greedy(40)
             if moment == .betweenChoices { params.n = 3 }
             if hasOthers && moment != .waiting { engine.engine.abort(2) }
             let victim = engine.submit(Self.prompt(2, 100), params)
             switch moment {
             case .waiting: #expect(scheduler.waiting.count == 1)
-            case .midChunk: for _ in 0..<4 { engine.engine.step() }
+            case .midChunk: for _ in 0..<4 { try engine.engine.step() }
             case .midDecode:
                 while !scheduler.running.contains(where: { $0.promptTokenCount == 100 && $0.outputTokenCount > 3 }) {
-                    engine.engine.step()
+                    try engine.engine.step()
                 }
             case .betweenChoices:
-                while !scheduler.waiting.contains(where: { $0.choiceIndex == 2 }) { engine.engine.step() }
+                while !scheduler.waiting.contains(where: { $0.choiceIndex == 2 }) { try engine.engine.step() }
             }
             engine.engine.abort(victim.id)
             engine.engine.abort(victim.id)
             #expect(engine.brokenInvariant == nil)
             if !hasOthers { #expect(!engine.engine.hasWork) }
-            #expect(engine.finish())
+            #expect(try engine.finish())
             #expect(scheduler.blocks.usedCount == 0 && engine.engine.statistics.usedBlocks == 0)
             #expect(engine.engine.statistics.aborted >= params.n)
             await #expect(throws: CancellationError.self) { try await victim.stream.collect() }
             if hasOthers { #expect(try await streams[0].collect().choices == expected.choices) }
             // The next one is served as if nothing had been.
             let next = engine.submit(Self.prompt(1, 20), Self.greedy(30)).stream
-            #expect(engine.finish())
+            #expect(try engine.finish())
             #expect(try await next.collect().choices == expected.choices)
         }
     }

@@ -31,7 +31,7 @@ struct PitfallPrefixTests {
 
     func output(_ engine: EngineHarness, _ prompt: [TokenID], _ params: SamplingParams) async throws -> RequestOutput {
         let stream = engine.submit(prompt, params).stream
-        #expect(engine.finish())
+        #expect(try engine.finish())
         #expect(engine.brokenInvariant == nil)
         return try await stream.collect()
     }
@@ -76,7 +76,7 @@ struct PitfallPrefixTests {
         let engine = try engine(blocks: 12, chunk: 9)
         for _ in 0..<3 {
             let streams = prompts.map { engine.submit($0, greedy).stream }
-            #expect(engine.finish())
+            #expect(try engine.finish())
             for (stream, expected) in zip(streams, expected) {
                 #expect(try await stream.collect().choices == expected.choices)
             }
@@ -114,7 +114,7 @@ struct PitfallPrefixTests {
             var preemptedAt: [Int] = []
             for _ in 0..<500 where engine.engine.hasWork {
                 let before = engine.engine.scheduler.preemptionCount
-                engine.engine.step()
+                try engine.engine.step()
                 #expect(engine.brokenInvariant == nil)
                 if engine.engine.scheduler.preemptionCount > before {
                     preemptedAt.append(engine.engine.scheduler.waiting.first!.tokenCount)
@@ -136,7 +136,7 @@ struct PitfallPrefixTests {
         let streams = engines.map { engine in prompts.map { engine.submit($0, params).stream } }
         // In turns, step by step.
         while engines.contains(where: \.engine.hasWork) {
-            for engine in engines { engine.engine.step() }
+            for engine in engines { try engine.engine.step() }
         }
         var outputs: [[CompletionOutput]] = []
         for streams in streams {
@@ -159,7 +159,7 @@ struct PitfallPrefixTests {
             params.allowedTokenIDs = [prompt[position]]
             return engine.submit(Array(prompt[..<position]), params).stream
         }
-        #expect(engine.finish())
+        #expect(try engine.finish())
         for (position, stream) in zip(1..<70, streams) {
             #expect(try await stream.collect().choices[0].logprobs?[0] == scored[position])
         }

@@ -28,7 +28,7 @@ struct SamplingTests {
     func run(_ params: [SamplingParams], _ prompt: [TokenID] = prompt) async throws -> [RequestOutput] {
         let engine = try engine()
         let streams = params.map { engine.submit(prompt, $0).stream }
-        #expect(engine.finish())
+        #expect(try engine.finish())
         var outputs: [RequestOutput] = []
         for stream in streams { outputs.append(try await stream.collect()) }
         return outputs
@@ -167,7 +167,7 @@ struct SamplingTests {
         let engine = try engine()
         let stream = engine.submit(prompt, four).stream
         var most = 0
-        while engine.engine.step() {
+        while try engine.engine.step() {
             most = max(most, engine.engine.scheduler.blocks.usedCount)
             #expect(engine.brokenInvariant == nil)
         }

@@ -30,7 +30,7 @@ static attention_case make_case(uint64_t seed) {
     c.width = c.kv_heads * c.group * c.head_dim;
     c.columns = c.width + 2 * c.kv_heads * c.head_dim;
     c.scale = (random_bits(&seed) % 2 ? 1.0f : 6.0f) / sqrtf((float)c.head_dim);
-    c.cache = (swiftlet_kv_layer){.block_size = random_bits(&seed) % 2 ? 16 : 64, .kv_heads = c.kv_heads,
+    c.cache = (swiftlet_kv_layer){.block_size = random_bits(&seed) % 2 ? 16 : 64, .kv_heads = c.kv_heads, .group = c.group,
                                   .head_dim = c.head_dim, .dtype = c.dtype,
                                   .format = random_bits(&seed) % 3 ? SWIFTLET_KV_NATIVE : SWIFTLET_KV_INT8};
     c.cache_bytes = SEQUENCES * TABLE * swiftlet_kv_block_bytes(&c.cache);

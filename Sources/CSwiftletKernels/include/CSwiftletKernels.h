@@ -66,13 +66,40 @@ typedef struct {
 /// mask), and weights are packed by threads of the node that will multiply with them.
 swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, const swiftlet_place *places);
 void swiftlet_cpu_destroy(swiftlet_cpu *cpu);
+/// Makes its threads park at once when they wait, because other pools need the cores. Before the first operation.
+void swiftlet_cpu_park(swiftlet_cpu *cpu);
 
 /// Runs `task(context, item)` for every item in 0..<items, handed out dynamically; returns when all are done.
 void swiftlet_parallel_for(swiftlet_cpu *cpu, int32_t items, void (*task)(void *context, int32_t item, int32_t thread),
                            void *context);
 
+/// Binds the calling thread, and those it starts from now on, to a core. A hint: failing to is no failure.
+void swiftlet_bind_this_thread(int32_t core);
+
 /// Runs `body(context)` on a new detached thread with a stack of 8 MiB. False when none can be started.
 bool swiftlet_thread_start(void (*body)(void *context), void *context);
+
+// --- Ranks: threads that each drive a swiftlet_cpu of their own ------------------------------------------
+
+typedef struct swiftlet_ranks swiftlet_ranks;
+
+/// A group of `count` ranks with `threads` threads in all: with more than there are processors, ranks that wait park at
+/// once. NULL when there is no memory.
+swiftlet_ranks *swiftlet_ranks_create(int32_t count, int32_t threads);
+void swiftlet_ranks_destroy(swiftlet_ranks *ranks);
+/// Whether waiting ranks spin for a while.
+bool swiftlet_ranks_spin(const swiftlet_ranks *ranks);
+/// [count] pointers for ranks to show each other; who reads which of them when is up to them.
+void **swiftlet_ranks_slots(swiftlet_ranks *ranks);
+/// Returns when all ranks have called it, with everything they wrote before. False when the group is broken.
+bool swiftlet_ranks_meet(swiftlet_ranks *ranks);
+/// Makes every meeting from now on, and the one that is waited for, return false.
+void swiftlet_ranks_break(swiftlet_ranks *ranks);
+/// Each rank calls it once. One that waits returns when all have: nobody reads another one's memory any more.
+void swiftlet_ranks_leave(swiftlet_ranks *ranks, bool waits);
+
+/// Has `action`, an `int (*)(void *argument, int code)`, called with 1 when the process exits; NULL takes that back.
+void swiftlet_at_exit(void *action, void *argument);
 
 /// A counter that runs evenly, on all cores alike, at a rate of the machine's own: half the price of asking the
 /// system for the time. 0 where there is none.
@@ -139,11 +166,14 @@ size_t swiftlet_matrix_bytes(const swiftlet_matrix *matrix);
 
 /// A tensor on its way into a matrix: `rows` rows of a row-major source (any byte alignment, `source_stride`
 /// elements from row to row) that go to the given part from row `first_row` on. WHOLE for plain matrices, GATE and UP
-/// for gated ones.
+/// for gated ones. The matrix may be a slice of the source's columns: those from `first_column` on. The scales of
+/// eight-bit integers are of whole rows all the same, so that a slice has the integers it would have in the whole.
 typedef struct {
     swiftlet_matrix matrix;
-    const void *source;
+    const void *source;       // the first row, from its first column on
     size_t source_stride;
+    int32_t source_columns;   // 0: as many as the matrix has
+    int32_t first_column;
     swiftlet_source type;
     swiftlet_part part;
     int32_t first_row;
@@ -183,7 +213,9 @@ typedef struct {
     const void *scales;         // [rows, groups], of any byte alignment
     swiftlet_source scale_type;
     size_t scale_row_stride, scale_group_stride;
-    const int32_t *order;       // [columns]: which column of `weights` comes where, x alike; NULL: as they are
+    const int32_t *order;       // [columns]: which column of `weights` comes where, x alike, or -1: none, x is 0 there;
+                                // NULL: as they are
+    const int32_t *groups;      // [groups of the matrix]: which of the checkpoint's each is; NULL: as they are
     swiftlet_part part;
     int32_t first_row, rows;    // that they go to
 } swiftlet_int4_source;
@@ -242,9 +274,24 @@ void swiftlet_convert_to_float(const void *source, swiftlet_source type, size_t 
 
 // --- Operations of the forward pass --------------------------------------------------------------------
 
-/// x[t] = scale * W[ids[t]] for packed W [vocabulary, hidden].
-void swiftlet_embed(swiftlet_cpu *cpu, const swiftlet_matrix *table, const int32_t *ids, int32_t tokens, float scale,
-                    float *x, size_t x_stride);
+/// x[t] = scale * W[ids[t] - first_id] for packed W [vocabulary, hidden]; zeros for an id that W has no row for, which
+/// is another rank's.
+void swiftlet_embed(swiftlet_cpu *cpu, const swiftlet_matrix *table, int32_t first_id, const int32_t *ids,
+                    int32_t tokens, float scale, float *x, size_t x_stride);
+
+/// x = sum of parts, or x += it, for [rows, columns] of float32: in the order of the parts, then the one addition to x.
+/// `parts` [count] all have the stride.
+void swiftlet_sum(swiftlet_cpu *cpu, const float *const *parts, int32_t count, size_t stride, int32_t rows,
+                  int32_t columns, bool adds, float *x, size_t x_stride);
+
+/// sums[row * sum_stride] = sum of x[row]^2 over [rows, columns]: eight chains, then their sum.
+void swiftlet_square_sums(swiftlet_cpu *cpu, const float *x, size_t x_stride, int32_t rows, int32_t columns,
+                          float *sums, size_t sum_stride);
+
+/// x[row] *= weight / sqrt(squares[row * square_stride] / width + epsilon) over [rows, columns].
+void swiftlet_scale_to_norm(swiftlet_cpu *cpu, float *x, size_t x_stride, int32_t rows, int32_t columns,
+                            const float *squares, size_t square_stride, int32_t width, const float *weight,
+                            float epsilon);
 
 /// out[i] = x[rows ? rows[i] : i] / rms * weight, for i in 0..<count; out has the dtype given, and may be x itself when
 /// that is float32. Without a weight (NULL) there is no norm: x is only rounded to the dtype.
@@ -324,6 +371,8 @@ typedef struct {
     int32_t head_dim;  // a multiple of 8, at most 256
     swiftlet_dtype dtype;
     swiftlet_kv_format format;
+    int32_t group;    // query heads per KV head of the model
+    int32_t skipped;  // of the first KV head's query heads, how many are another rank's; the last one's may be, too
 } swiftlet_kv_layer;
 
 /// Bytes of a block of this shape, dtype and format (its `base` is not looked at).

@@ -59,8 +59,9 @@ package protocol Backend: AnyObject, SendableMetatype {
     ) throws(LLMError) -> Matrix
     /// A matrix of weights that a checkpoint holds quantised; they may be read only in `finishLoading()`.
     func makeMatrix(rows: Int, columns: Int, isGated: Bool, stored: StoredMatrix) throws(LLMError) -> Matrix
-    /// Notes that this tensor fills these rows; it may be read only in `finishLoading()`.
-    func load(_ tensor: Checkpoint.Tensor, into matrix: Matrix, part: MatrixPart, firstRow: Int) throws(LLMError)
+    /// Notes that this part of a tensor fills these rows; it may be read only in `finishLoading()`. What a row is
+    /// quantised to may depend on the columns beside the slice.
+    func load(_ slice: Checkpoint.Slice, into matrix: Matrix, part: MatrixPart, firstRow: Int) throws(LLMError)
     /// Called after the last `load`: all matrices are filled when it returns.
     func finishLoading() throws(LLMError)
     func fillRandom(_ matrix: Matrix, seed: UInt64, scale: Float)
@@ -75,20 +76,52 @@ package protocol Backend: AnyObject, SendableMetatype {
     /// What `mixtureOfExperts` works in, for all layers alike; empty without experts.
     func makeWorkspace(of experts: Experts?, maxTokens: Int) throws(LLMError) -> Buffer
     func makeVector(_ values: [Float]) throws(LLMError) -> Vector
-    /// One vector of several tensors, one after the other, with `offset` added to each value.
-    func makeVector(from tensors: [Checkpoint.Tensor], adding offset: Float) throws(LLMError) -> Vector
+    /// One vector of parts of several tensors, one after the other, with `offset` added to each value.
+    func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> Vector
     func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer
-    func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) throws(LLMError) -> Cache
+    /// - Parameters:
+    ///   - queryGroup: Query heads that use a key/value head.
+    ///   - skippedQueryHeads: How many of the first one's are another rank's.
+    func makeCache(
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, queryGroup: Int, skippedQueryHeads: Int
+    ) throws(LLMError) -> Cache
     /// Backs the first `blockCount` blocks of all these caches with memory, before they are written.
     func provide(_ caches: [Cache], blockCount: Int)
 
+    // Ranks: several of them run the same steps, each with its shard of the model. With one rank, all of this is
+    // nothing. Where it throws, another rank has failed or can't be reached.
+    var rankCount: Int { get }
+    /// Tells the other ranks that this one has failed, and returns when none of them uses its memory.
+    func fail(_ error: LLMError)
+    /// Makes rank 0's batch everybody's. False on the other ranks when there will be no more.
+    func broadcast(_ batch: Batch) throws(LLMError) -> Bool
+    /// A buffer of float32 for what `allReduce` adds up. Every rank has to make it, in the same order.
+    func makePartial(rows: Int, columns: Int) throws(LLMError) -> Buffer
+    /// The sum of all ranks' partials, in the order of the ranks, becomes `out` on each of them, or is added to it.
+    /// The partial is free to be written again.
+    func allReduce(_ partial: Buffer, rows: Int, adds: Bool, into out: Buffer) throws(LLMError)
+    /// A buffer of float32 of which this rank computes these columns, and rank 0's buffer of all columns. Every rank has
+    /// to make it, in the same order.
+    func makeGathered(
+        rows: Int, columns: Int, own: Range<Int>
+    ) throws(LLMError) -> (own: Buffer, all: Buffer)
+    /// All ranks' columns are in rank 0's buffer when it returns there.
+    func gather(_ own: Buffer, rows: Int, into all: Buffer) throws(LLMError)
+
     // Forward. `rows` counts the rows in use.
-    /// With a scale, which is rounded to the compute type first.
-    func embed(_ batch: Batch, _ table: Matrix, scale: Float?, into x: Buffer)
+    /// With a scale, which is rounded to the compute type first. Rows of ids below `firstID` or beyond the table are
+    /// zero: another rank has them.
+    func embed(_ batch: Batch, _ table: Matrix, firstID: Int, scale: Float?, into x: Buffer)
     /// Without a weight there is no norm: x is only rounded to the type of `out`.
     func rmsNorm(_ x: Buffer, rows: Int, weight: Vector?, epsilon: Float, into out: Buffer)
     /// Some columns of a float32 buffer, in place.
     func rmsNorm(_ x: Buffer, rows: Int, columns: Range<Int>, weight: Vector, epsilon: Float)
+    /// The sums of the squares of some columns of a float32 buffer become a column of `sums`.
+    func squareSums(_ x: Buffer, rows: Int, columns: Range<Int>, into sums: Buffer, column: Int)
+    /// Some columns of a float32 buffer, in place, as part of `width` columns on all ranks, with these sums of squares.
+    func rmsNorm(
+        _ x: Buffer, rows: Int, columns: Range<Int>, squares: Buffer, column: Int, width: Int, weight: Vector,
+        epsilon: Float)
     /// The normed rows of a float32 buffer onto another one: the residual stream.
     func addNormed(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, to out: Buffer)
     /// The same for the rows that `indices` lists.
@@ -97,9 +130,9 @@ package protocol Backend: AnyObject, SendableMetatype {
         into out: Buffer)
     func linear(
         _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer)
-    /// Adds to `out` what each row's experts give, by the softmax of its router logits.
+    /// Stores what each row's experts give, by the softmax of its router logits, in `out` (float32), or adds it.
     func mixtureOfExperts(
-        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, into out: Buffer)
+        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, adds: Bool, into out: Buffer)
     /// Without a rope nothing is turned.
     func ropeAndStore(
         _ qkv: Buffer, _ batch: Batch, queryHeads: Int, queryNorm: Vector?, keyNorm: Vector?, epsilon: Float,
@@ -133,4 +166,18 @@ extension Backend {
         }
         return matrices
     }
+
+    // One rank.
+    package var rankCount: Int { 1 }
+    package func fail(_ error: LLMError) {}
+    package func broadcast(_ batch: Batch) -> Bool { true }
+    package func makePartial(rows: Int, columns: Int) throws(LLMError) -> Buffer {
+        try makeBuffer(rows: rows, columns: columns, type: .float)
+    }
+    package func allReduce(_ partial: Buffer, rows: Int, adds: Bool, into out: Buffer) {}
+    package func makeGathered(rows: Int, columns: Int, own: Range<Int>) throws(LLMError) -> (own: Buffer, all: Buffer) {
+        let buffer = try makeBuffer(rows: rows, columns: columns, type: .float)
+        return (buffer, buffer)
+    }
+    package func gather(_ own: Buffer, rows: Int, into all: Buffer) {}
 }

@@ -33,9 +33,9 @@ package final class TracingBackend<Base: Backend>: Backend {
     }
 
     package func load(
-        _ tensor: Checkpoint.Tensor, into matrix: Matrix, part: MatrixPart, firstRow: Int
+        _ slice: Checkpoint.Slice, into matrix: Matrix, part: MatrixPart, firstRow: Int
     ) throws(LLMError) {
-        try base.load(tensor, into: matrix, part: part, firstRow: firstRow)
+        try base.load(slice, into: matrix, part: part, firstRow: firstRow)
     }
 
     package func finishLoading() throws(LLMError) { try base.finishLoading() }
@@ -62,26 +62,54 @@ package final class TracingBackend<Base: Backend>: Backend {
 
     package func makeVector(_ values: [Float]) throws(LLMError) -> Vector { try base.makeVector(values) }
 
-    package func makeVector(from tensors: [Checkpoint.Tensor], adding offset: Float) throws(LLMError) -> Vector {
-        try base.makeVector(from: tensors, adding: offset)
+    package func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> Vector {
+        try base.makeVector(from: slices, adding: offset)
     }
 
     package func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> Buffer {
         try base.makeBuffer(rows: rows, columns: columns, type: type)
     }
 
-    package func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) throws(LLMError) -> Cache
-    {
+    package func makeCache(
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, queryGroup: Int, skippedQueryHeads: Int
+    ) throws(LLMError) -> Cache {
         try base.makeCache(
-            blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim)
+            blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim,
+            queryGroup: queryGroup, skippedQueryHeads: skippedQueryHeads)
     }
 
     package func provide(_ caches: [Cache], blockCount: Int) { base.provide(caches, blockCount: blockCount) }
 
+    // MARK: - Ranks
+
+    package var rankCount: Int { base.rankCount }
+
+    package func fail(_ error: LLMError) { base.fail(error) }
+
+    package func broadcast(_ batch: Batch) throws(LLMError) -> Bool { try base.broadcast(batch) }
+
+    package func makePartial(rows: Int, columns: Int) throws(LLMError) -> Buffer {
+        try base.makePartial(rows: rows, columns: columns)
+    }
+
+    package func allReduce(_ partial: Buffer, rows: Int, adds: Bool, into out: Buffer) throws(LLMError) {
+        try base.allReduce(partial, rows: rows, adds: adds, into: out)
+        if rankCount > 1 { recorder.record(.allReduce, rows: rows) }
+    }
+
+    package func makeGathered(rows: Int, columns: Int, own: Range<Int>) throws(LLMError) -> (own: Buffer, all: Buffer) {
+        try base.makeGathered(rows: rows, columns: columns, own: own)
+    }
+
+    package func gather(_ own: Buffer, rows: Int, into all: Buffer) throws(LLMError) {
+        try base.gather(own, rows: rows, into: all)
+        if rankCount > 1 { recorder.record(.gather, rows: rows) }
+    }
+
     // MARK: - Forward
 
-    package func embed(_ batch: Batch, _ table: Matrix, scale: Float?, into x: Buffer) {
-        base.embed(batch, table, scale: scale, into: x)
+    package func embed(_ batch: Batch, _ table: Matrix, firstID: Int, scale: Float?, into x: Buffer) {
+        base.embed(batch, table, firstID: firstID, scale: scale, into: x)
         recorder.record(.embed, rows: batch.tokenCount)
     }
 
@@ -92,6 +120,21 @@ package final class TracingBackend<Base: Backend>: Backend {
 
     package func rmsNorm(_ x: Buffer, rows: Int, columns: Range<Int>, weight: Vector, epsilon: Float) {
         base.rmsNorm(x, rows: rows, columns: columns, weight: weight, epsilon: epsilon)
+        recorder.record(.rmsNorm, rows: rows)
+    }
+
+    package func squareSums(_ x: Buffer, rows: Int, columns: Range<Int>, into sums: Buffer, column: Int) {
+        base.squareSums(x, rows: rows, columns: columns, into: sums, column: column)
+        recorder.record(.rmsNorm, rows: rows)
+    }
+
+    package func rmsNorm(
+        _ x: Buffer, rows: Int, columns: Range<Int>, squares: Buffer, column: Int, width: Int, weight: Vector,
+        epsilon: Float
+    ) {
+        base.rmsNorm(
+            x, rows: rows, columns: columns, squares: squares, column: column, width: width, weight: weight,
+            epsilon: epsilon)
         recorder.record(.rmsNorm, rows: rows)
     }
 
@@ -121,9 +164,9 @@ package final class TracingBackend<Base: Backend>: Backend {
     }
 
     package func mixtureOfExperts(
-        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, into out: Buffer
+        _ x: Buffer, rows: Int, logits: Buffer, _ experts: Experts, workspace: Buffer, adds: Bool, into out: Buffer
     ) {
-        base.mixtureOfExperts(x, rows: rows, logits: logits, experts, workspace: workspace, into: out)
+        base.mixtureOfExperts(x, rows: rows, logits: logits, experts, workspace: workspace, adds: adds, into: out)
         recorder.record(.mixtureOfExperts, rows: rows)
     }
 

@@ -147,11 +147,12 @@ package final class Engine<B: Backend> {
 
     // MARK: - A step
 
-    /// Runs one step and hands out what it made. False when there was nothing to do.
+    /// Runs one step and hands out what it made. False when there was nothing to do. After an error nothing can be
+    /// computed any more.
     @discardableResult
-    package func step() -> Bool {
+    package func step() throws(LLMError) -> Bool {
         let start = Platform.monotonicSeconds()
-        guard compute() else { return false }
+        guard try compute() else { return false }
         recorder?.mark()
         deliver()
         recorder?.record(.deliver, rows: produced.count)
@@ -161,7 +162,7 @@ package final class Engine<B: Backend> {
     }
 
     /// Schedule, forward, sample, bookkeeping.
-    package func compute() -> Bool {
+    package func compute() throws(LLMError) -> Bool {
         produced.removeAll(keepingCapacity: true)
         recorder?.mark()
         let sequences = scheduler.schedule()
@@ -170,7 +171,7 @@ package final class Engine<B: Backend> {
         for sequence in sequences { statistics.recordAdmission(&sequence.times, now) }
         batch.fill(sequences)
         let scheduled = recorder?.record(.schedule, rows: sequences.count) ?? 0
-        runner.run(batch, sequences, into: sampled)
+        try runner.run(batch, sequences, into: sampled)
         recorder?.recordForward(from: scheduled, rows: batch.tokenCount)
         for (index, sequence) in sequences.enumerated() {
             let isDecode = sequence.scheduledTokenCount == 1 && sequence.outputTokenCount > 0

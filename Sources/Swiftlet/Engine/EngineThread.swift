@@ -97,15 +97,13 @@ package enum EngineThread {
             do {
                 try Platform.startThread {
                     let end: LLMError
-                    do {
+                    do throws(LLMError) {
                         let (engine, info) = try makeEngine()
                         ready.resume(returning: info)
-                        run(engine, mailbox, maxQueuedRequests)
-                        end = LLMError(.engineFailed, "the engine was shut down")
+                        end = run(engine, mailbox, maxQueuedRequests)
                     } catch {
-                        let failure = error as? LLMError ?? LLMError(.engineFailed, "\(error)")
-                        ready.resume(throwing: failure)
-                        end = failure
+                        ready.resume(throwing: error)
+                        end = error
                     }
                     // The engine is gone by now: its memory is free when shutdown() returns.
                     let (left, onExit) = mailbox.close(end)
@@ -118,25 +116,28 @@ package enum EngineThread {
         }
     }
 
-    private static func run<B: Backend>(_ engine: Engine<B>, _ mailbox: Mailbox, _ maxQueuedRequests: Int?) {
+    /// Returns why it ended.
+    private static func run<B: Backend>(
+        _ engine: Engine<B>, _ mailbox: Mailbox, _ maxQueuedRequests: Int?
+    ) -> LLMError {
         mailbox.publish(engine.statistics)
-        var isStopping = false
+        var end: LLMError?
         while true {
             for command in mailbox.take(waiting: !engine.hasWork) {
                 switch command {
                 case .submit(let submission): accept(submission, engine, maxQueuedRequests)
                 case .abort(let id): engine.abort(id)
                 // Whatever was posted behind it must end as well.
-                case .stop: isStopping = true
+                case .stop: end = LLMError(.engineFailed, "the engine was shut down")
                 }
             }
-            if isStopping {
-                engine.failAll(LLMError(.engineFailed, "the engine was shut down"))
-                // Requests may have been aborted since the last step.
-                return mailbox.publish(engine.statistics)
+            if end == nil {
+                do throws(LLMError) { try engine.step() } catch { end = error }
             }
-            engine.step()
+            if let end { engine.failAll(end) }
+            // Requests may have been aborted since the last step.
             mailbox.publish(engine.statistics)
+            if let end { return end }
         }
     }
 

@@ -53,6 +53,25 @@ package final class Checkpoint {
         }
     }
 
+    /// Rows and columns of a tensor; of a vector, elements.
+    package struct Slice {
+        package let tensor: Tensor
+        package let rows: Range<Int>
+        package let columns: Range<Int>
+
+        /// - Parameter columns: nil: all.
+        package init(_ tensor: Tensor, rows: Range<Int>, columns: Range<Int>? = nil) {
+            let width = tensor.shape.count > 1 ? tensor.shape[1] : 1
+            self.tensor = tensor
+            self.rows = rows
+            self.columns = columns ?? 0..<width
+            precondition(rows.lowerBound >= 0 && rows.upperBound <= tensor.shape[0])
+            precondition(self.columns.lowerBound >= 0 && self.columns.upperBound <= width)
+        }
+
+        package var elementCount: Int { rows.count * columns.count }
+    }
+
     /// For messages: the directory.
     package let name: String
     private var files: [String: Safetensors] = [:]

@@ -5,8 +5,10 @@
 
 package import CSwiftletKernels
 
-package struct MemoryPlan {
+package struct MemoryPlan: Sendable {
     let config: ModelConfig
+    /// Of the ranks in this process, which share its memory.
+    let shards: [Shard]
     let engine: EngineConfig
     let dtype: swiftlet_dtype
     let maxModelLength: Int
@@ -14,21 +16,25 @@ package struct MemoryPlan {
     /// Of weights that are stored quantised, from their tensors.
     private let storedBytes: Int?
 
+    /// - Parameter shards: nil: one rank that has all of the model.
     package init(
-        config: ModelConfig, engine: EngineConfig, dtype: swiftlet_dtype, maxModelLength: Int, maxBatchedTokens: Int,
-        checkpoint: Checkpoint? = nil
+        config: ModelConfig, shards: [Shard]? = nil, engine: EngineConfig, dtype: swiftlet_dtype, maxModelLength: Int,
+        maxBatchedTokens: Int, checkpoint: Checkpoint? = nil
     ) {
         storedBytes =
             config.storedQuantization == nil ? nil : checkpoint?.packedByteCount(dtype, engine.quantization)
         self.config = config
+        self.shards = shards ?? [Shard(whole: config)]
         self.engine = engine
         self.dtype = dtype
         self.maxModelLength = maxModelLength
         self.maxBatchedTokens = maxBatchedTokens
     }
 
-    /// Bytes of one block in all layers.
-    package var blockBytes: Int {
+    /// Bytes of one block in all layers, on all ranks.
+    package var blockBytes: Int { shards.reduce(0) { $0 + blockBytes(of: $1.config) } }
+
+    private func blockBytes(of config: ModelConfig) -> Int {
         config.layerCount
             * CPUCache.blockBytes(
                 blockSize: engine.blockSize, keyValueHeads: config.keyValueHeadCount, headDim: config.headDimension,
@@ -45,8 +51,17 @@ package struct MemoryPlan {
             .vocabularySize * hidden * (config.hasTiedHead ? 1 : 2)
     }
 
-    package var weightBytes: Int {
-        if let storedBytes { return storedBytes }
+    package var weightBytes: Int { shards.reduce(0) { $0 + weightBytes(of: $1.config) } }
+
+    /// Of one shard.
+    func weightBytes(of shard: ModelConfig) -> Int {
+        guard let storedBytes else { return packedBytes(of: shard) }
+        let share = Double(packedBytes(of: shard)) / Double(packedBytes(of: config))
+        return Int(Double(storedBytes) * share)
+    }
+
+    /// By the shapes alone, in the type that a folder's quantisation has.
+    private func packedBytes(of config: ModelConfig) -> Int {
         let (hidden, intermediate, queries) = (config.hiddenSize, config.intermediateSize, config.queryWidth)
         let quantization = WeightQuantization(engine, stored: config.storedQuantization)
         func layer(_ rows: Int, _ columns: Int) -> Int {
@@ -65,8 +80,14 @@ package struct MemoryPlan {
     }
 
     /// Activations of a step, logits, rotary tables and block tables, roughly: four bytes for all.
-    package var workspaceBytes: Int {
-        let widths = 3 * config.hiddenSize + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
+    package var workspaceBytes: Int { shards.reduce(0) { $0 + workspaceBytes(of: $1) } }
+
+    private func workspaceBytes(of shard: Shard) -> Int {
+        let config = shard.config
+        // Rank 0 has everybody's logits. What several ranks add up takes two buffers.
+        let vocabulary = shard.rank == 0 ? shard.vocabulary.whole : 0
+        let hidden = (shard.rankCount > 1 ? 5 : 3) * config.hiddenSize
+        let widths = hidden + 3 * config.queryWidth + 2 * config.keyValueWidth + config.intermediateSize
         var experts = 0
         if let shape = config.experts {
             let rows = min(maxBatchedTokens * shape.perToken, SWIFTLET_EXPERT_ROWS)
@@ -75,7 +96,7 @@ package struct MemoryPlan {
         let ropes = (config.windowRope == nil ? 1 : 2) * config.rotaryDimension
         let tables = min(engine.maxSequences, maxBatchedTokens) * blocksPerContext
         return 4
-            * (maxBatchedTokens * widths + 3 * 64 * config.vocabularySize + maxModelLength * ropes
+            * (maxBatchedTokens * widths + 3 * 64 * vocabulary + maxModelLength * ropes
                 + tables + experts)
     }
 

@@ -37,50 +37,45 @@ package struct ModelLoader: Sendable {
         self.logger = logger
     }
 
-    package func load() throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) { try load(nil) { $0 } }
+    package func load() throws(LLMError) -> (Engine<CPUBackend>, LoadedModel) {
+        try load(wrap: { $0 }, others: { $0 })
+    }
 
     /// The same engine with the time of each of its operations recorded.
     package func loadTraced(to path: String) throws(LLMError) -> (Engine<TracingBackend<CPUBackend>>, LoadedModel) {
         let recorder = try TraceRecorder(path: path, logger: logger)
-        return try load(recorder) { TracingBackend($0, recorder) }
+        return try load(recorder, wrap: { TracingBackend($0, recorder) }, others: { $0 })
     }
 
-    private func load<B: Backend>(
-        _ recorder: TraceRecorder?, wrap: (CPUBackend) -> B
+    /// The engine on something around its backend; `others` is what goes around those of the ranks but 0.
+    package func load<B: Backend, Other: Backend>(
+        _ recorder: TraceRecorder? = nil, wrap: (CPUBackend) -> B,
+        others: @escaping @Sendable (CPUBackend) -> Other
     ) throws(LLMError) -> (Engine<B>, LoadedModel) {
-        let files = try ModelFiles(model, config)
-        let modelConfig = try shape(of: files)
-        let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
-        let dtype = dataType(of: modelConfig, checkpoint)
-        let maxModelLength = try maxModelLength(of: modelConfig)
-        let plan = MemoryPlan(
-            config: modelConfig, engine: config, dtype: dtype, maxModelLength: maxModelLength,
-            maxBatchedTokens: try maxBatchedTokens(maxModelLength), checkpoint: checkpoint)
-        try plan.checkFits(available: Platform.availableMemory())
+        let prepared = try prepare()
+        if let process = prepared.process, process.rank > 0 {
+            throw LLMError(
+                .invalidConfiguration,
+                "process \(process.rank) of \(process.count) has to follow the first one (LLM.follow), which alone has an engine"
+            )
+        }
+        let (files, plan, modelConfig) = (prepared.files, prepared.plan, prepared.plan.config)
         // A large vocabulary takes as long as a good part of the weights.
         let tokenizerBeside = try Deferred { () throws(LLMError) in try loadTokenizer(files) }
 
-        let cpu = try CPUBackend(
-            level: config.cpuLevel, threads: config.threads ?? Platform.coreCount(), isPinned: config.pinThreads,
-            dtype: dtype, kvCacheType: config.kvCacheType)
-        let backend = wrap(cpu)
-        let source: WeightLoader<B>.Source =
-            if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
-        let weights = try WeightLoader(
-            config: modelConfig, backend: backend, source: source, quantization: WeightQuantization(config)
-        ).load(positions: maxModelLength)
+        let cpu = try startRanks(prepared, others)
+        let model = try loadRank(plan.shards[0], plan, cpu, wrap(cpu), prepared.checkpoint)
         let tokenizer = try tokenizerBeside.value()
-        let blockCount = try plan.blockCount(available: Platform.availableMemory())
         var eosTokenIDs = Set(modelConfig.eosTokenIDs.map { TokenID($0) })
         if let text = modelConfig.tokenizerEOSToken, let id = tokenizer?.id(of: text) { eosTokenIDs.insert(id) }
-        let engine = try makeEngine(
-            modelConfig, plan, backend, weights, blockCount, tokenizer, eosTokenIDs, recorder)
+        let engine = try makeEngine(model, plan, tokenizer, eosTokenIDs, recorder)
+        let blockCount = model.blockCount
 
         warnAboutSlowPaths(cpu, modelConfig.storedQuantization)
         let loaded = LoadedModel(
             tokenizer: tokenizer, chatTemplates: try chatTemplates(files),
             defaultSamplingParams: defaultSamplingParams(modelConfig),
-            maxModelLength: maxModelLength, vocabularySize: modelConfig.vocabularySize,
+            maxModelLength: plan.maxModelLength, vocabularySize: modelConfig.vocabularySize,
             kvTokenCapacity: blockCount * config.blockSize, eosTokenIDs: eosTokenIDs,
             summary: summary(modelConfig, plan, cpu, blockCount))
         return (engine, loaded)
@@ -103,36 +98,20 @@ package struct ModelLoader: Sendable {
     }
 
     private func makeEngine<B: Backend>(
-        _ modelConfig: ModelConfig, _ plan: MemoryPlan, _ backend: B, _ weights: DecoderModel<B>.Weights,
-        _ blockCount: Int, _ tokenizer: Tokenizer?, _ eosTokenIDs: Set<TokenID>, _ recorder: TraceRecorder?
+        _ model: RankModel<B>, _ plan: MemoryPlan, _ tokenizer: Tokenizer?, _ eosTokenIDs: Set<TokenID>,
+        _ recorder: TraceRecorder?
     ) throws(LLMError) -> Engine<B> {
-        var caches: [B.Cache] = []
-        for _ in 0..<modelConfig.layerCount {
-            caches.append(
-                try backend.makeCache(
-                    blockCount: blockCount, blockSize: config.blockSize, keyValueHeads: modelConfig.keyValueHeadCount,
-                    headDim: modelConfig.headDimension))
-        }
-        // The first prompts pay for no memory; later ones pay as they come.
-        let provided = (config.providedTokens + config.blockSize - 1) / config.blockSize
-        backend.provide(caches, blockCount: min(blockCount, provided))
         let scheduler = Scheduler(
             blocks: BlockManager(
-                blockCount: blockCount, blockSize: config.blockSize, isPrefixCacheEnabled: config.enablePrefixCaching),
+                blockCount: model.blockCount, blockSize: config.blockSize,
+                isPrefixCacheEnabled: config.enablePrefixCaching),
             maxSequences: config.maxSequences, maxBatchedTokens: plan.maxBatchedTokens,
             isChunkedPrefillEnabled: config.enableChunkedPrefill, isMixingEnabled: config.enableMixedBatches)
-        let maxLogitRows = min(ModelRunner<B>.maxLogitRows, plan.maxBatchedTokens)
-        let decoder = try DecoderModel(
-            config: modelConfig, backend: backend, weights: weights, caches: caches, maxTokens: plan.maxBatchedTokens,
-            maxLogitRows: maxLogitRows)
         let sampler = try Sampler(
-            backend: backend, vocabularySize: modelConfig.vocabularySize, eosTokenIDs: eosTokenIDs,
-            maxRows: maxLogitRows, maxLogprobs: config.maxLogprobs, processors: processors)
+            backend: model.decoder.backend, vocabularySize: plan.config.vocabularySize, eosTokenIDs: eosTokenIDs,
+            maxRows: maxLogitRows(plan), maxLogprobs: config.maxLogprobs, processors: processors)
         return Engine(
-            scheduler: scheduler, runner: ModelRunner(model: decoder, sampler: sampler),
-            batch: Batch(
-                maxTokens: plan.maxBatchedTokens, maxSequences: scheduler.maxSequences,
-                maxBlocksPerSequence: min(plan.blocksPerContext, blockCount)),
+            scheduler: scheduler, runner: ModelRunner(model: model.decoder, sampler: sampler), batch: model.batch,
             tokenizer: tokenizer, eosTokenIDs: eosTokenIDs, recorder: recorder)
     }
 
@@ -237,10 +216,12 @@ package struct ModelLoader: Sendable {
         let type = backend.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
         let named = config.quantization?.rawValue ?? model.storedQuantization?.summary
         let weights = named.map { " with \($0) weights" } ?? ""
+        let ranks = config.tensorParallelSize > 1 ? " in \(config.tensorParallelSize) ranks" : ""
+        let threads = threadCount(backend.process)
         let cached = config.kvCacheType == .automatic ? "" : " in \(config.kvCacheType.rawValue)"
         return """
             \(model.family.modelType), \(size) M parameters, \(type)\(weights); kernels \(backend.levelName), \
-            \(backend.threadCount) thread\(backend.threadCount == 1 ? "" : "s"); KV cache \(blockCount * config.blockSize) tokens\(cached), \
+            \(threads) thread\(threads == 1 ? "" : "s")\(ranks); KV cache \(blockCount * config.blockSize) tokens\(cached), \
             \(blockCount / plan.blocksPerContext) full contexts of \(plan.maxModelLength)
             """
     }

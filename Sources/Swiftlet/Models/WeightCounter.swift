@@ -21,7 +21,7 @@ package final class WeightCounter: Backend {
         return rows * columns
     }
 
-    package func load(_ tensor: Checkpoint.Tensor, into matrix: Int, part: MatrixPart, firstRow: Int) {}
+    package func load(_ slice: Checkpoint.Slice, into matrix: Int, part: MatrixPart, firstRow: Int) {}
     package func fillRandom(_ matrix: Int, seed: UInt64, scale: Float) {}
 
     /// Norms and biases of random weights.
@@ -30,8 +30,8 @@ package final class WeightCounter: Backend {
         return values.count
     }
 
-    package func makeVector(from tensors: [Checkpoint.Tensor], adding offset: Float) -> Int {
-        let count = tensors.reduce(0) { $0 + $1.elementCount }
+    package func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) -> Int {
+        let count = slices.reduce(0) { $0 + $1.elementCount }
         parameterCount += count
         return count
     }
@@ -41,24 +41,30 @@ package final class WeightCounter: Backend {
         gateUp: [Int], down: [Int], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
     ) -> Int { shape.count }
     package func makeWorkspace(of experts: Int?, maxTokens: Int) -> Int { maxTokens }
-    package func makeCache(blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int) -> Int { blockCount }
+    package func makeCache(
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, queryGroup: Int, skippedQueryHeads: Int
+    ) -> Int { blockCount }
 
     // MARK: - Never reached
 
     private func unreachable() -> Never { preconditionFailure("a WeightCounter has no weights to compute with") }
 
-    package func embed(_ batch: Batch, _ table: Int, scale: Float?, into x: Int) { unreachable() }
+    package func embed(_ batch: Batch, _ table: Int, firstID: Int, scale: Float?, into x: Int) { unreachable() }
     package func rmsNorm(_ x: Int, rows: Int, weight: Int?, epsilon: Float, into out: Int) { unreachable() }
     package func rmsNorm(_ x: Int, rows: Int, columns: Range<Int>, weight: Int, epsilon: Float) { unreachable() }
     package func addNormed(_ x: Int, rows: Int, weight: Int, epsilon: Float, to out: Int) { unreachable() }
     package func rmsNorm(
         _ x: Int, gathering indices: UnsafePointer<Int32>, count: Int, weight: Int, epsilon: Float, into out: Int
     ) { unreachable() }
+    package func squareSums(_ x: Int, rows: Int, columns: Range<Int>, into sums: Int, column: Int) { unreachable() }
+    package func rmsNorm(
+        _ x: Int, rows: Int, columns: Range<Int>, squares: Int, column: Int, width: Int, weight: Int, epsilon: Float
+    ) { unreachable() }
     package func linear(_ x: Int, rows: Int, _ matrix: Int, bias: Int?, epilogue: LinearEpilogue, into out: Int) {
         unreachable()
     }
     package func mixtureOfExperts(
-        _ x: Int, rows: Int, logits: Int, _ experts: Int, workspace: Int, into out: Int
+        _ x: Int, rows: Int, logits: Int, _ experts: Int, workspace: Int, adds: Bool, into out: Int
     ) { unreachable() }
     package func ropeAndStore(
         _ qkv: Int, _ batch: Batch, queryHeads: Int, queryNorm: Int?, keyNorm: Int?, epsilon: Float, rope: Int?,

@@ -4,24 +4,25 @@
 extension WeightLoader {
     /// A router and the experts it chooses from.
     func mixture(_ shape: MixtureOfExperts, _ prefix: String) throws(LLMError) -> DecoderModel<B>.FeedForward {
-        let hidden = config.hiddenSize
+        let (hidden, width) = (shard.hidden, shard.expertWidth)
         // A few rows that decide which others are read: they keep their type.
         let router = try matrix(
-            [Part(name: prefix + "gate.weight", rows: shape.count)], columns: hidden, nil)
+            [Part(name: prefix + "gate.weight", rows: .all(shape.count))], columns: hidden, nil)
         let (gateUp, down): ([B.Matrix], [B.Matrix])
         if case .checkpoint(let checkpoint) = source, checkpoint.contains(prefix + "experts.gate_up_proj") {
-            gateUp = try emptyMatrices(shape.count, rows: 2 * shape.intermediateSize, columns: hidden, isGated: true)
-            down = try emptyMatrices(shape.count, rows: hidden, columns: shape.intermediateSize, isGated: false)
+            let own = width.own.count
+            gateUp = try emptyMatrices(shape.count, rows: 2 * own, columns: hidden.whole, isGated: true)
+            down = try emptyMatrices(shape.count, rows: hidden.whole, columns: own, isGated: false)
             try load(fused: prefix + "experts.", of: checkpoint, shape, gateUp: gateUp, down: down)
         } else {
             gateUp = try matrices(shape.count, columns: hidden) { expert in
                 let name = prefix + "experts.\(expert)."
                 return [
-                    Part(name: name + "gate_proj.weight", rows: shape.intermediateSize, part: .gate),
-                    Part(name: name + "up_proj.weight", rows: shape.intermediateSize, part: .up),
+                    Part(name: name + "gate_proj.weight", rows: width, part: .gate),
+                    Part(name: name + "up_proj.weight", rows: width, part: .up),
                 ]
             }
-            down = try matrices(shape.count, columns: shape.intermediateSize) { expert in
+            down = try matrices(shape.count, columns: width) { expert in
                 [Part(name: prefix + "experts.\(expert).down_proj.weight", rows: hidden)]
             }
         }
@@ -37,7 +38,7 @@ extension WeightLoader {
 
     /// One matrix of each expert, from tensors of its own: as a quantised folder stores them, or plain.
     private func matrices(
-        _ count: Int, columns: Int, _ parts: (Int) -> [Part]
+        _ count: Int, columns: Shard.Extent, _ parts: (Int) -> [Part]
     ) throws(LLMError) -> [B.Matrix] {
         let first = parts(0)
         if let stored = try storedMatrix(first, columns: columns, quantization.layers) {
@@ -45,8 +46,8 @@ extension WeightLoader {
             for expert in 1..<count { all.append(try matrix(parts(expert), columns: columns, quantization.layers)) }
             return all
         }
-        let rows = first.reduce(0) { $0 + $1.rows }
-        let all = try emptyMatrices(count, rows: rows, columns: columns, isGated: first[0].part != .whole)
+        let rows = first.reduce(0) { $0 + $1.rows.own.count }
+        let all = try emptyMatrices(count, rows: rows, columns: columns.own.count, isGated: first[0].part != .whole)
         for expert in 0..<count { try fill(all[expert], parts(expert), columns: columns) }
         return all
     }
@@ -56,14 +57,16 @@ extension WeightLoader {
         fused prefix: String, of checkpoint: Checkpoint, _ shape: MixtureOfExperts, gateUp: [B.Matrix],
         down: [B.Matrix]
     ) throws(LLMError) {
-        let (hidden, width) = (config.hiddenSize, shape.intermediateSize)
+        let (hidden, width, own) = (config.hiddenSize, shard.expertWidth.whole, shard.expertWidth.own)
         let allGateUp = try checkpoint.take(prefix + "gate_up_proj", shape: [shape.count, 2 * width, hidden])
         let allDown = try checkpoint.take(prefix + "down_proj", shape: [shape.count, hidden, width])
         for expert in 0..<shape.count {
             let both = allGateUp.matrix(expert)
-            try backend.load(both.rows(0..<width), into: gateUp[expert], part: .gate, firstRow: 0)
-            try backend.load(both.rows(width..<2 * width), into: gateUp[expert], part: .up, firstRow: 0)
-            try backend.load(allDown.matrix(expert), into: down[expert], part: .whole, firstRow: 0)
+            try backend.load(Checkpoint.Slice(both, rows: own), into: gateUp[expert], part: .gate, firstRow: 0)
+            let up = width + own.lowerBound..<width + own.upperBound
+            try backend.load(Checkpoint.Slice(both, rows: up), into: gateUp[expert], part: .up, firstRow: 0)
+            let columns = Checkpoint.Slice(allDown.matrix(expert), rows: 0..<hidden, columns: own)
+            try backend.load(columns, into: down[expert], part: .whole, firstRow: 0)
         }
     }
 }

@@ -1,7 +1,8 @@
 // WeightLoader: from checkpoint tensors to the backend's packed matrices, by the names that the families share.
 // Used once at start, on the engine thread.
 //
-// Invariant: every tensor of the checkpoint is used, known to be needless, or an error; each is read once.
+// Invariant: every tensor of the checkpoint is used, known to be needless, or an error; of each, the shard's part is
+// read, once.
 
 package struct WeightLoader<B: Backend> {
     /// Where weights come from.
@@ -11,33 +12,39 @@ package struct WeightLoader<B: Backend> {
         case random(seed: UInt64)
     }
 
-    /// A matrix is filled by these tensors, one below the other.
+    /// A matrix is filled by the shard's rows of these tensors, one below the other.
     struct Part {
         var name: String
-        var rows: Int
+        var rows: Shard.Extent
         var part = MatrixPart.whole
         /// Where its rows begin in the tensor, and how many that has, if they are not all.
         var firstRow = 0
         var tensorRows: Int?
+
+        /// This rank's rows of the tensor.
+        var ownRows: Range<Int> { firstRow + rows.own.lowerBound..<firstRow + rows.own.upperBound }
     }
 
-    let config: ModelConfig
+    let shard: Shard
     let backend: B
     let source: Source
     let quantization: WeightQuantization
 
     package init(
-        config: ModelConfig, backend: B, source: Source, quantization: WeightQuantization = WeightQuantization()
+        shard: Shard, backend: B, source: Source, quantization: WeightQuantization = WeightQuantization()
     ) {
-        self.config = config
+        self.shard = shard
         self.backend = backend
         self.source = source
         self.quantization = quantization
     }
 
+    /// The model as if it were this rank's part.
+    var config: ModelConfig { shard.config }
+
     /// Loads everything. `positions` is the longest sequence that will be run.
     package func load(positions: Int) throws(LLMError) -> DecoderModel<B>.Weights {
-        let (hidden, vocabulary) = (config.hiddenSize, config.vocabularySize)
+        let (hidden, vocabulary) = (shard.hidden, shard.vocabulary)
         let embedding = try matrix(
             [Part(name: prefix + "embed_tokens.weight", rows: vocabulary)], columns: hidden, quantization.head)
         let rope = try ropeVector(config.rope, positions)
@@ -84,27 +91,27 @@ package struct WeightLoader<B: Backend> {
     }
 
     private func layer(_ index: Int, rope: B.Vector?) throws(LLMError) -> DecoderModel<B>.Layer {
-        let (hidden, queries, keys) = (config.hiddenSize, config.queryWidth, config.keyValueWidth)
+        let (hidden, queries, keys, head) = (shard.hidden, shard.queries, shard.keyValues, shard.head)
         let prefix = prefix + "layers.\(index)."
-        func part(_ name: String, _ rows: Int, _ part: MatrixPart = .whole) -> Part {
+        func part(_ name: String, _ rows: Shard.Extent, _ part: MatrixPart = .whole) -> Part {
             Part(name: prefix + name, rows: rows, part: part)
         }
         func bias(_ isThere: Bool, _ parts: [Part]) throws(LLMError) -> B.Vector? {
             isThere ? try vector(parts, dummy: 0) : nil
         }
-        func norm(_ name: String?, _ width: Int) throws(LLMError) -> B.Vector? {
+        func norm(_ name: String?, _ width: Shard.Extent) throws(LLMError) -> B.Vector? {
             guard let name else { return nil }
             return try self.norm(part(name + ".weight", width))
         }
         let names = config.family.norms
         let isWide = config.family.isQKNormWide
-        let queryNorm = config.hasQKNorm ? try norm("self_attn.q_norm", isWide ? queries : config.headDimension) : nil
-        let keyNorm = config.hasQKNorm ? try norm("self_attn.k_norm", isWide ? keys : config.headDimension) : nil
+        let queryNorm = config.hasQKNorm ? try norm("self_attn.q_norm", isWide ? queries : head) : nil
+        let keyNorm = config.hasQKNorm ? try norm("self_attn.k_norm", isWide ? keys : head) : nil
         return DecoderModel<B>.Layer(
             inputNorm: try norm(names.attention, hidden),
             qkv: try matrix(
                 config.family.fusesProjections
-                    ? [part("self_attn.qkv_proj.weight", queries + 2 * keys)]
+                    ? qkvParts(prefix)
                     : [
                         part("self_attn.q_proj.weight", queries), part("self_attn.k_proj.weight", keys),
                         part("self_attn.v_proj.weight", keys),
@@ -118,7 +125,7 @@ package struct WeightLoader<B: Backend> {
             queryNorm: isWide ? nil : queryNorm, keyNorm: isWide ? nil : keyNorm,
             wideQueryNorm: isWide ? queryNorm : nil, wideKeyNorm: isWide ? keyNorm : nil, rope: rope,
             output: try matrix([part("self_attn.o_proj.weight", hidden)], columns: queries, quantization.layers),
-            outputBias: try bias(config.outputBias, [part("self_attn.o_proj.bias", hidden)]),
+            outputBias: try biasOnce(config.outputBias, part("self_attn.o_proj.bias", hidden)),
             attentionOutputNorm: try norm(names.attentionOutput, hidden),
             mlpNorm: try norm(names.mlp, hidden),
             feedForward: try feedForward(index),
@@ -129,8 +136,8 @@ package struct WeightLoader<B: Backend> {
     private func feedForward(_ index: Int) throws(LLMError) -> DecoderModel<B>.FeedForward {
         let prefix = prefix + "layers.\(index).mlp."
         if let experts = config.experts, experts.layers[index] { return try mixture(experts, prefix) }
-        let (hidden, intermediate) = (config.hiddenSize, config.intermediateSize)
-        func bias(_ names: [(String, rows: Int)]) throws(LLMError) -> B.Vector? {
+        let (hidden, intermediate) = (shard.hidden, shard.intermediate)
+        func bias(_ names: [(String, rows: Shard.Extent)]) throws(LLMError) -> B.Vector? {
             guard config.mlpBias else { return nil }
             return try vector(names.map { Part(name: prefix + $0.0, rows: $0.rows) }, dummy: 0)
         }
@@ -141,11 +148,29 @@ package struct WeightLoader<B: Backend> {
                 down: try matrix(
                     [Part(name: prefix + "down_proj.weight", rows: hidden)], columns: intermediate,
                     quantization.layers),
-                downBias: try bias([("down_proj.bias", hidden)])))
+                downBias: try biasOnce(config.mlpBias, Part(name: prefix + "down_proj.bias", rows: hidden))))
+    }
+
+    /// The bias of a matrix whose columns are cut: the ranks' products are added up, so one of them brings it.
+    private func biasOnce(_ isThere: Bool, _ part: Part) throws(LLMError) -> B.Vector? {
+        guard isThere else { return nil }
+        let bias = try vector([part], dummy: 0)
+        return shard.rank == 0 ? bias : nil
+    }
+
+    /// Of one tensor that has query, key and value rows.
+    private func qkvParts(_ prefix: String) -> [Part] {
+        let (name, queries, keys) = (prefix + "self_attn.qkv_proj.weight", shard.queries, shard.keyValues)
+        let rows = queries.whole + 2 * keys.whole
+        return [
+            Part(name: name, rows: queries, tensorRows: rows),
+            Part(name: name, rows: keys, firstRow: queries.whole, tensorRows: rows),
+            Part(name: name, rows: keys, firstRow: queries.whole + keys.whole, tensorRows: rows),
+        ]
     }
 
     private func gateUpParts(_ prefix: String) -> [Part] {
-        let rows = config.intermediateSize
+        let rows = shard.intermediate
         guard config.family.fusesProjections else {
             return [
                 Part(name: prefix + "gate_proj.weight", rows: rows, part: .gate),
@@ -154,42 +179,46 @@ package struct WeightLoader<B: Backend> {
         }
         let name = prefix + "gate_up_proj.weight"
         return [
-            Part(name: name, rows: rows, part: .gate, tensorRows: 2 * rows),
-            Part(name: name, rows: rows, part: .up, firstRow: rows, tensorRows: 2 * rows),
+            Part(name: name, rows: rows, part: .gate, tensorRows: 2 * rows.whole),
+            Part(name: name, rows: rows, part: .up, firstRow: rows.whole, tensorRows: 2 * rows.whole),
         ]
     }
 
     func matrix(
-        _ parts: [Part], columns: Int, _ quantization: EngineConfig.Quantization?
+        _ parts: [Part], columns: Shard.Extent, _ quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> B.Matrix {
         if let matrix = try storedMatrix(parts, columns: columns, quantization) { return matrix }
         let isGated = parts[0].part != .whole
-        let rows = parts.reduce(0) { $0 + $1.rows }
+        let rows = parts.reduce(0) { $0 + $1.rows.own.count }
         let matrix = try backend.makeMatrix(
-            rows: rows, columns: columns, isGated: isGated, quantization: quantization)
+            rows: rows, columns: columns.own.count, isGated: isGated, quantization: quantization)
         try fill(matrix, parts, columns: columns)
         return matrix
     }
 
-    func fill(_ matrix: B.Matrix, _ parts: [Part], columns: Int) throws(LLMError) {
+    func fill(_ matrix: B.Matrix, _ parts: [Part], columns: Shard.Extent) throws(LLMError) {
         switch source {
         case .random(let seed):
-            fillRandom(matrix, name: parts[0].name, seed: seed)
+            fillRandom(matrix, parts, columns: columns, seed: seed)
         case .checkpoint(let checkpoint):
             var firstRow = 0
             for part in parts {
-                let tensor = try checkpoint.take(part.name, shape: [part.tensorRows ?? part.rows, columns])
-                let rows = part.firstRow..<part.firstRow + part.rows
+                let tensor = try checkpoint.take(
+                    part.name, shape: [part.tensorRows ?? part.rows.whole, columns.whole])
                 try backend.load(
-                    tensor.rows(rows), into: matrix, part: part.part, firstRow: part.part == .whole ? firstRow : 0)
-                firstRow += part.rows
+                    Checkpoint.Slice(tensor, rows: part.ownRows, columns: columns.own), into: matrix, part: part.part,
+                    firstRow: part.part == .whole ? firstRow : 0)
+                firstRow += part.rows.own.count
             }
         }
     }
 
-    /// As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix.
-    func fillRandom(_ matrix: B.Matrix, name: String, seed: UInt64) {
-        let stream = name.utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    /// As wide as a fresh model's weights (initializer_range 0.02), another stream for each matrix. What all ranks have
+    /// in full is the same on each of them.
+    func fillRandom(_ matrix: B.Matrix, _ parts: [Part], columns: Shard.Extent, seed: UInt64) {
+        let isShared = columns.isWhole && parts.allSatisfy(\.rows.isWhole)
+        let own = isShared ? seed : seed &+ UInt64(shard.rank)
+        let stream = parts[0].name.utf8.reduce(own) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
         backend.fillRandom(matrix, seed: stream, scale: 0.02 * 1.732)
     }
 
@@ -200,11 +229,14 @@ package struct WeightLoader<B: Backend> {
     private func vector(_ parts: [Part], dummy: Float, offset: Float = 0) throws(LLMError) -> B.Vector {
         switch source {
         case .random:
-            return try backend.makeVector(Array(repeating: dummy, count: parts.reduce(0) { $0 + $1.rows }))
+            return try backend.makeVector(Array(repeating: dummy, count: parts.reduce(0) { $0 + $1.rows.own.count }))
         case .checkpoint(let checkpoint):
-            var tensors: [Checkpoint.Tensor] = []
-            for part in parts { tensors.append(try checkpoint.take(part.name, shape: [part.rows])) }
-            return try backend.makeVector(from: tensors, adding: offset)
+            var slices: [Checkpoint.Slice] = []
+            for part in parts {
+                let tensor = try checkpoint.take(part.name, shape: [part.rows.whole])
+                slices.append(Checkpoint.Slice(tensor, rows: part.rows.own))
+            }
+            return try backend.makeVector(from: slices, adding: offset)
         }
     }
 }

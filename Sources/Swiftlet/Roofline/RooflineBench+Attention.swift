@@ -56,8 +56,7 @@ final class AttentionPool {
         self.blockCount = blockCount
         let config = bench.config
         cache = try bench.backend.makeCache(
-            blockCount: blockCount, blockSize: RooflineBench.blockSize, keyValueHeads: config.keyValueHeadCount,
-            headDim: config.headDimension)
+            of: Shard(whole: config), blockCount: blockCount, blockSize: RooflineBench.blockSize)
         let width = config.queryWidth + 2 * config.keyValueWidth
         qkv = if let other { other.qkv } else { try bench.makeActivations(columns: width, type: .float) }
         queries =
@@ -92,7 +91,7 @@ final class AttentionPool {
     /// Gives each sequence the next blocks of the shuffled pool.
     func takeBlocks(for batch: Batch) {
         for sequence in 0..<batch.sequenceCount {
-            let table = batch.blockTables + sequence * batch.maxBlocksPerSequence
+            let table = batch.blockTables + sequence * batch.tableStride
             for index in 0..<RooflineBench.blocks(for: Int(batch.contextLengths[sequence])) {
                 table[index] = order[place]
                 place = place + 1 == blockCount ? 0 : place + 1

@@ -32,7 +32,7 @@ extension RooflineBench {
         }
         let caches = try makeCaches(blockCount: steps.map(\.blocks).max() ?? 1)
         let runner = try makeRunner(caches)
-        for step in steps { measure(step, runner, blockCount: steps.map(\.blocks).max() ?? 1) }
+        for step in steps { try measure(step, runner, blockCount: steps.map(\.blocks).max() ?? 1) }
     }
 
     /// A cache for each layer, all slots of it written.
@@ -52,14 +52,15 @@ extension RooflineBench {
         let maxLogitRows = ModelRunner<CPUBackend>.maxLogitRows
         return ModelRunner(
             model: try DecoderModel(
-                config: config, backend: backend, weights: weights, caches: caches, maxTokens: Self.maxRows,
+                shard: Shard(whole: config), backend: backend, weights: weights, caches: caches,
+                maxTokens: Self.maxRows,
                 maxLogitRows: maxLogitRows),
             sampler: try Sampler(
                 backend: backend, vocabularySize: config.vocabularySize, eosTokenIDs: [], maxRows: maxLogitRows,
                 maxLogprobs: 0))
     }
 
-    private func measure(_ step: Step, _ runner: ModelRunner<CPUBackend>, blockCount: Int) {
+    private func measure(_ step: Step, _ runner: ModelRunner<CPUBackend>, blockCount: Int) throws(LLMError) {
         let order = AttentionPool.shuffled(blockCount)
         var used = 0
         let (batch, states) = Self.batch(of: step.sequences, vocabularySize: config.vocabularySize) { count in
@@ -70,9 +71,9 @@ extension RooflineBench {
         defer { sampled.deallocate() }
         let work = work.step(step.sequences, logitRows: states.count)
         // The first to write activations and logits pays for their pages.
-        runner.run(batch, states, into: sampled)
-        measure(.forward, step.name, rows: step.rows, work: work, calls: 1) {
-            runner.run(batch, states, into: sampled)
+        try runner.run(batch, states, into: sampled)
+        try measure(.forward, step.name, rows: step.rows, work: work, calls: 1) { () throws(LLMError) in
+            try runner.run(batch, states, into: sampled)
         }
     }
 

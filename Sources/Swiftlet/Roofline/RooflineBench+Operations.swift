@@ -59,7 +59,7 @@ extension RooflineBench {
                 for (router, experts) in layers[..<calls] {
                     backend.linear(x, rows: rows, router, bias: nil, epilogue: .store, into: logits)
                     backend.mixtureOfExperts(
-                        x, rows: rows, logits: logits, experts, workspace: workspace, into: out)
+                        x, rows: rows, logits: logits, experts, workspace: workspace, adds: true, into: out)
                 }
             }
         }

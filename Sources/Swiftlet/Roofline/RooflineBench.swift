@@ -60,7 +60,7 @@ package final class RooflineBench {
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(),
             isPinned: engine.pinThreads, dtype: dtype, kvCacheType: engine.kvCacheType)
         weights = try WeightLoader(
-            config: shape, backend: backend,
+            shard: Shard(whole: shape), backend: backend,
             source: checkpoint.map { .checkpoint($0) } ?? .random(seed: engine.seed ?? 0),
             quantization: WeightQuantization(engine)
         ).load(positions: maxContext)
@@ -112,19 +112,20 @@ package final class RooflineBench {
     }
 
     /// Measures `pass`, which makes `calls` calls with this work each.
-    func measure(
-        _ group: Roofline.Group, _ operation: String, rows: Int, work: OperationWork, calls: Int, pass: () -> Void
-    ) {
+    func measure<Failure: Error>(
+        _ group: Roofline.Group, _ operation: String, rows: Int, work: OperationWork, calls: Int,
+        pass: () throws(Failure) -> Void
+    ) throws(Failure) {
         let passWork = work * calls
         var before = sampleLimits(for: work)
         let shortest = before.seconds(for: passWork)
-        if shortest < 0.05 { pass() }
+        if shortest < 0.05 { try pass() }
         let repeats = isQuick ? 1 : min(max(Int(0.1 / shortest), shortest < 0.5 ? 3 : 2), 5)
         var (times, shares): ([Double], [Double]) = ([], [])
         var bound = MachineLimits.Bound.memory
         for _ in 0..<repeats {
             let start = Platform.monotonicSeconds()
-            pass()
+            try pass()
             let seconds = Platform.monotonicSeconds() - start
             let after = sampleLimits(for: work)
             let limits = MachineLimits.mean(before, after)

@@ -12,7 +12,7 @@ import FoundationEssentials
 import Foundation
 #endif
 
-package struct ChatCommand: AsyncParsableCommand {
+package struct ChatCommand: AsyncParsableCommand, EngineCommand {
     package static let configuration = CommandConfiguration(
         commandName: "chat",
         abstract: "Talk with a model.",

@@ -10,10 +10,12 @@ final class EngineHarness {
     private var nextID = 0
 
     /// nil is the demo model.
-    init(_ model: String? = nil, _ config: EngineConfig) throws {
+    init(_ model: String? = nil, _ config: EngineConfig, processors: [any LogitsProcessor] = []) throws {
         var logger = Logger(label: "test")
         logger.logLevel = .error
-        (engine, loaded) = try ModelLoader(model: model, tokenizerPath: nil, config: config, logger: logger).load()
+        (engine, loaded) = try ModelLoader(
+            model: model, tokenizerPath: nil, config: config, logger: logger, processors: processors
+        ).load()
     }
 
     /// Queues a request; its output is read with `collect()` when it has finished.
@@ -29,8 +31,8 @@ final class EngineHarness {
     }
 
     /// Steps until nothing is left to do; false when that takes unreasonably long.
-    func finish(maxSteps: Int = 100_000) -> Bool {
-        for _ in 0..<maxSteps where !engine.step() { return true }
+    func finish(maxSteps: Int = 100_000) throws -> Bool {
+        for _ in 0..<maxSteps where try !engine.step() { return true }
         return !engine.hasWork
     }
 

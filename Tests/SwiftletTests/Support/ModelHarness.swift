@@ -1,4 +1,5 @@
-// ModelHarness: a model without an engine around it: token ids in, logits of any rows out.
+// ModelHarness: a model without an engine around it: token ids in, logits of any rows out. It is one rank, and a step
+// fails only when another rank does.
 
 import CSwiftletKernels
 import Swiftlet
@@ -25,17 +26,16 @@ final class ModelHarness {
         let source: WeightLoader<CPUBackend>.Source =
             if let dummySeed { .random(seed: dummySeed) } else { .checkpoint(try Checkpoint(files)) }
         let weights = try WeightLoader(
-            config: config, backend: backend, source: source,
+            shard: Shard(whole: config), backend: backend, source: source,
             quantization: WeightQuantization(EngineConfig(quantization: quantization, quantizeHead: quantizeHead))
         ).load(positions: positions)
         let blockCount = positions / blockSize + 1
         let caches = try (0..<config.layerCount).map { [backend, config] _ in
-            try backend.makeCache(
-                blockCount: blockCount, blockSize: blockSize, keyValueHeads: config.keyValueHeadCount,
-                headDim: config.headDimension)
+            try backend.makeCache(of: Shard(whole: config), blockCount: blockCount, blockSize: blockSize)
         }
         model = try DecoderModel(
-            config: config, backend: backend, weights: weights, caches: caches, maxTokens: maxTokens, maxLogitRows: 64)
+            shard: Shard(whole: config), backend: backend, weights: weights, caches: caches, maxTokens: maxTokens,
+            maxLogitRows: 64)
         blocks = BlockManager(blockCount: blockCount, blockSize: blockSize, isPrefixCacheEnabled: false)
         batch = Batch(maxTokens: maxTokens, maxSequences: 1, maxBlocksPerSequence: blockCount)
     }
@@ -47,9 +47,9 @@ final class ModelHarness {
         defer { blocks.release(sequence) }
         sequence.scheduledTokenCount = prompt.count
         batch.fill([sequence])
-        model.forward(batch)
+        try! model.forward(batch)
         return prompt.indices.map { index in
-            let logits = model.logits(ofRows: [Int32(index)], count: 1)
+            let logits = try! model.logits(ofRows: [Int32(index)], count: 1)
             return Array(UnsafeBufferPointer(start: backend.hostRow(logits, 0), count: config.vocabularySize))
         }
     }
@@ -63,10 +63,10 @@ final class ModelHarness {
         while true {
             sequence.scheduledTokenCount = min(chunk, sequence.pendingTokenCount)
             batch.fill([sequence])
-            model.forward(batch)
+            try! model.forward(batch)
             sequence.cachedTokenCount += sequence.scheduledTokenCount
             guard sequence.pendingTokenCount == 0 else { continue }
-            let logits = model.logits(ofRows: batch.logitRows, count: 1)
+            let logits = try! model.logits(ofRows: batch.logitRows, count: 1)
             return Array(UnsafeBufferPointer(start: backend.hostRow(logits, 0), count: config.vocabularySize))
         }
     }

@@ -15,6 +15,12 @@ package final class CPUExperts {
         gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
     ) throws(LLMError) {
         precondition(gateUp.count == shape.count && down.count == shape.count)
+        guard down.allSatisfy({ 2 * $0.value.columns == gateUp[0].value.rows }) else {
+            throw LLMError(
+                .unsupportedModel,
+                "the experts' columns are in an order of their own (act-order), which ranks can't share out: "
+                    + "tensor-parallel-size must be 1")
+        }
         for all in [gateUp, down] {
             guard all.allSatisfy({ $0.isStored(like: all[0]) }) else {
                 throw LLMError(.unsupportedModel, "the experts of a layer are quantised in different ways")
@@ -74,11 +80,12 @@ extension CPUBackend {
     }
 
     package func mixtureOfExperts(
-        _ x: CPUBuffer, rows: Int, logits: CPUBuffer, _ experts: CPUExperts, workspace: CPUBuffer, into out: CPUBuffer
+        _ x: CPUBuffer, rows: Int, logits: CPUBuffer, _ experts: CPUExperts, workspace: CPUBuffer, adds: Bool,
+        into out: CPUBuffer
     ) {
         withUnsafePointer(to: experts.value) {
             swiftlet_mixture_of_experts(
-                cpu, $0, x.memory, x.stride, Int32(rows), logits.floats, logits.stride, true, out.floats, out.stride,
+                cpu, $0, x.memory, x.stride, Int32(rows), logits.floats, logits.stride, adds, out.floats, out.stride,
                 workspace.memory)
         }
     }

@@ -17,32 +17,48 @@ package final class CPUBackend: Backend {
     package let dtype: swiftlet_dtype
     private let kvCacheType: EngineConfig.KVCacheType
     let cpu: OpaquePointer
+    /// To the other ranks; nil when there is one only.
+    let link: RankLink?
+    /// Of rank 0: the other ranks' threads.
+    private let others: RankThreads?
     private var storedLoads = CPUStoredLoads()
-    private var pendingLoads: [(tensor: Checkpoint.Tensor, matrix: CPUMatrix, pack: swiftlet_pack)] = []
+    private var pendingLoads: [(slice: Checkpoint.Slice, matrix: CPUMatrix, pack: swiftlet_pack)] = []
     let kernelRows: UnsafeMutableBufferPointer<swiftlet_sample_row>  // for sample()
 
-    /// - Parameter isPinned: Bind each thread to a core, if they take all cores of this process. (With fewer, two
-    ///   engines would be bound to the same ones.)
+    /// - Parameters:
+    ///   - threads: Of all ranks of this process together, at least one for each of them.
+    ///   - isPinned: Bind each thread to a core, if they take all cores of this process. (With fewer, two engines would
+    ///     be bound to the same ones.)
+    ///   - share: Of the process's cores.
+    ///   - link: To the other ranks.
+    ///   - others: The other ranks' threads, which end with this backend.
     /// - Throws: `invalidConfiguration` when the level is unknown or not supported by this machine.
     package init(
-        level name: String?, threads: Int, isPinned: Bool, dtype: swiftlet_dtype,
-        kvCacheType: EngineConfig.KVCacheType = .automatic
+        level name: String?, threads: Int, isPinned: Bool, share: ProcessShare = ProcessShare(), dtype: swiftlet_dtype,
+        kvCacheType: EngineConfig.KVCacheType = .automatic, link: RankLink? = nil, others: RankThreads? = nil
     ) throws(LLMError) {
         level = try Self.level(named: name)
-        threadCount = threads
+        let own = link?.threads(of: threads) ?? 0..<threads
+        threadCount = own.count
         self.dtype = dtype
         self.kvCacheType = kvCacheType
-        let cores = isPinned ? Platform.cores() : []
-        let places = cores.map { swiftlet_place(core: Int32($0.processor), node: Int32($0.node)) }
-        guard let cpu = swiftlet_cpu_create(level, Int32(threads), places.count == threads ? places : nil) else {
-            throw LLMError(.outOfMemory, "\(threads) threads can't be started; use fewer (--threads)")
+        self.link = link
+        self.others = others
+        let places = isPinned ? Self.places(Platform.cores(), share, own, of: threads) : nil
+        guard let cpu = swiftlet_cpu_create(level, Int32(own.count), places) else {
+            throw LLMError(.outOfMemory, "\(own.count) threads can't be started; use fewer (--threads)")
         }
+        if let link, !link.spins { swiftlet_cpu_park(cpu) }
+        // Rank 0's thread is the engine's, from which the runtime may start others.
+        if let link, link.hasOwnThread, let place = places?.first { swiftlet_bind_this_thread(place.core) }
         self.cpu = cpu
         kernelRows = .allocate(capacity: 64)
         kernelRows.initialize(repeating: swiftlet_sample_row())
     }
 
     deinit {
+        link?.end()
+        others?.join()
         kernelRows.deallocate()
         swiftlet_cpu_destroy(cpu)
     }
@@ -66,23 +82,6 @@ package final class CPUBackend: Backend {
         for level in supportedLevels where String(cString: swiftlet_level_name(level)) == name { return level }
         let names = supportedLevels.map { String(cString: swiftlet_level_name($0)) }.joined(separator: ", ")
         throw LLMError(.invalidConfiguration, "cpu-level \(name) is not available here; this machine has \(names)")
-    }
-
-    // MARK: - Probes
-
-    /// Bytes a second that all threads read.
-    func readBandwidth(_ memory: UnsafeRawPointer, byteCount: Int, passes: Int) -> Double {
-        swiftlet_probe_read(cpu, memory, byteCount, Int32(passes))
-    }
-
-    /// Operations a second that all threads compute in registers, as products with weights of this kind do.
-    func multiplyPeak(_ quantization: EngineConfig.Quantization?) -> Double {
-        swiftlet_probe_multiply(cpu, dtype, Self.format(quantization))
-    }
-
-    /// The instruction that they use.
-    func multiplyInstruction(_ quantization: EngineConfig.Quantization?) -> String {
-        String(cString: swiftlet_probe_instruction(cpu, dtype, Self.format(quantization)))
     }
 
     static func format(_ quantization: EngineConfig.Quantization?) -> swiftlet_weights {
@@ -112,23 +111,24 @@ package final class CPUBackend: Backend {
         }
         let (format, groups) = stored.format.kernels
         let matrix = try CPUMatrix(
-            rows: rows, columns: columns, dtype: dtype, format: format, isGated: isGated, groups: groups,
-            order: stored.order)
+            rows: rows, columns: stored.order?.columns.count ?? columns, dtype: dtype, format: format, isGated: isGated,
+            groups: groups, order: stored.order)
         storedLoads.add(stored, into: matrix)
         return matrix
     }
 
     package func load(
-        _ tensor: Checkpoint.Tensor, into matrix: CPUMatrix, part: MatrixPart, firstRow: Int
+        _ slice: Checkpoint.Slice, into matrix: CPUMatrix, part: MatrixPart, firstRow: Int
     ) throws(LLMError) {
-        let rows = tensor.shape[0]
+        let (tensor, rows) = (slice.tensor, slice.rows.count)
         let columns = tensor.shape[1]
-        precondition(columns == Int(matrix.value.columns) && firstRow + rows <= Int(matrix.value.rows))
+        precondition(slice.columns.count == Int(matrix.value.columns) && firstRow + rows <= Int(matrix.value.rows))
         let source = try tensor.kernelSource()
         let pack = swiftlet_pack(
-            matrix: matrix.value, source: nil, source_stride: columns, type: source, part: part.kernelPart,
+            matrix: matrix.value, source: nil, source_stride: columns, source_columns: Int32(columns),
+            first_column: Int32(slice.columns.lowerBound), type: source, part: part.kernelPart,
             first_row: Int32(firstRow), rows: Int32(rows), first_item: 0, mapped: tensor.isMapped)
-        pendingLoads.append((tensor, matrix, pack))
+        pendingLoads.append((slice, matrix, pack))
     }
 
     /// Packs everything at once: then no thread waits at the end of a tensor.
@@ -137,7 +137,7 @@ package final class CPUBackend: Backend {
             // The tensors keep their files mapped, so their bytes stay where they are.
             let packs = pendingLoads.map { load in
                 var pack = load.pack
-                pack.source = load.tensor.withBytes { $0.baseAddress }
+                pack.source = load.slice.firstRow
                 return pack
             }
             return swiftlet_pack_all(cpu, packs, Int32(packs.count))
@@ -151,13 +151,15 @@ package final class CPUBackend: Backend {
         withUnsafePointer(to: matrix.value) { swiftlet_fill_random(cpu, $0, seed, scale) }
     }
 
-    package func makeVector(from tensors: [Checkpoint.Tensor], adding offset: Float) throws(LLMError) -> CPUVector {
+    package func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> CPUVector {
         var values: [Float] = []
-        for tensor in tensors {
-            let source = try tensor.kernelSource()
-            values += [Float](unsafeUninitializedCapacity: tensor.elementCount) { buffer, count in
-                count = tensor.elementCount
-                tensor.withBytes { swiftlet_convert_to_float($0.baseAddress, source, count, buffer.baseAddress) }
+        for slice in slices {
+            let source = try slice.tensor.kernelSource()
+            values += [Float](unsafeUninitializedCapacity: slice.elementCount) { buffer, count in
+                count = slice.elementCount
+                withExtendedLifetime(slice) {
+                    swiftlet_convert_to_float(slice.firstRow, source, count, buffer.baseAddress)
+                }
             }
         }
         if offset != 0 { for index in values.indices { values[index] += offset } }
@@ -171,11 +173,11 @@ package final class CPUBackend: Backend {
     }
 
     package func makeCache(
-        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int
+        blockCount: Int, blockSize: Int, keyValueHeads: Int, headDim: Int, queryGroup: Int, skippedQueryHeads: Int
     ) throws(LLMError) -> CPUCache {
         try CPUCache(
             blockCount: blockCount, blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: dtype,
-            format: kvCacheType.format)
+            format: kvCacheType.format, queryGroup: queryGroup, skippedQueryHeads: skippedQueryHeads)
     }
 
     package func provide(_ caches: [CPUCache], blockCount: Int) {
@@ -191,10 +193,10 @@ package final class CPUBackend: Backend {
 
     // MARK: - Forward
 
-    package func embed(_ batch: Batch, _ table: CPUMatrix, scale: Float?, into x: CPUBuffer) {
+    package func embed(_ batch: Batch, _ table: CPUMatrix, firstID: Int, scale: Float?, into x: CPUBuffer) {
         let scale = scale.map { dtype == SWIFTLET_BFLOAT16 ? Self.roundedToBFloat16($0) : $0 } ?? 1
         withUnsafePointer(to: table.value) {
-            swiftlet_embed(cpu, $0, batch.ids, Int32(batch.tokenCount), scale, x.floats, x.stride)
+            swiftlet_embed(cpu, $0, Int32(firstID), batch.ids, Int32(batch.tokenCount), scale, x.floats, x.stride)
         }
     }
 
@@ -292,13 +294,21 @@ package final class CPUBackend: Backend {
         swiftlet_paged_batch(
             tokens: Int32(batch.tokenCount), sequences: Int32(batch.sequenceCount), query_offsets: batch.queryOffsets,
             context_lengths: batch.contextLengths, block_tables: batch.blockTables,
-            block_table_stride: Int32(batch.maxBlocksPerSequence))
+            block_table_stride: Int32(batch.tableStride))
     }
 
     private func withUnsafePointers<A, B>(
         _ a: A, _ b: B, _ body: (UnsafePointer<A>, UnsafePointer<B>) -> Void
     ) {
         withUnsafePointer(to: a) { a in withUnsafePointer(to: b) { b in body(a, b) } }
+    }
+}
+
+extension Checkpoint.Slice {
+    /// Of the tensor, from its first column on; good as long as the slice lives.
+    fileprivate var firstRow: UnsafeRawPointer? {
+        let rowBytes = (tensor.shape.count > 1 ? tensor.shape[1] : 1) * tensor.type.bitCount / 8
+        return tensor.withBytes { $0.baseAddress.map { $0 + rows.lowerBound * rowBytes } }
     }
 }
 

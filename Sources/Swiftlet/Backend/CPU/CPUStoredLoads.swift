@@ -26,7 +26,7 @@ struct CPUStoredLoads {
             var byteSources: [swiftlet_bytes_source] = []
             for part in load.stored.parts {
                 switch part.weights {
-                case .int4(let weights): int4Sources.append(try weights.source(part, load.matrix.columnOrder))
+                case .int4(let weights): int4Sources.append(try weights.source(part, load.matrix))
                 case .bytes(let weights): byteSources.append(try weights.source(part))
                 }
             }
@@ -133,7 +133,7 @@ extension Nibbles {
 
 extension StoredInt4 {
     fileprivate func source(
-        _ part: StoredPart, _ order: UnsafePointer<Int32>?
+        _ part: StoredPart, _ matrix: CPUMatrix
     ) throws(LLMError) -> swiftlet_int4_source {
         let type = try scales.kernelSource()
         let firstScale = firstScale * (type == SWIFTLET_SOURCE_F32 ? 4 : 2)
@@ -141,7 +141,8 @@ extension StoredInt4 {
             weights: weights.kernelNibbles, zeros: zeros?.kernelNibbles ?? swiftlet_nibbles(),
             zero_offset: Int32(zeroOffset), scales: scales.withBytes { $0.baseAddress.map { $0 + firstScale } },
             scale_type: type, scale_row_stride: scaleRowStride,
-            scale_group_stride: scaleGroupStride, order: order, part: part.part.kernelPart,
+            scale_group_stride: scaleGroupStride, order: matrix.columnOrder, groups: matrix.groupOrder,
+            part: part.part.kernelPart,
             first_row: Int32(part.firstRow), rows: Int32(part.rows))
     }
 }

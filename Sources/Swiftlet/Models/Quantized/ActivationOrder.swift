@@ -4,6 +4,22 @@
 // on, in their own order.
 
 enum ActivationOrder {
+    /// Columns of a group, where ranks cut one: each rank's part of it is filled up to a multiple.
+    static let smallestGroup = 32
+
+    /// Some columns of the matrix, counted from the first of them: those of each group side by side, in smallest groups.
+    static func cut(_ order: [Int32], groupSize: Int, to own: Range<Int>) -> StoredMatrix.Order {
+        var (columns, groups): ([Int32], [Int32]) = ([], [])
+        for group in 0..<order.count / groupSize {
+            let part = order[group * groupSize..<(group + 1) * groupSize].filter { own.contains(Int($0)) }
+            let pieces = (part.count + smallestGroup - 1) / smallestGroup
+            columns += part.map { $0 - Int32(own.lowerBound) }
+            columns += Array(repeating: -1, count: pieces * smallestGroup - part.count)
+            groups += Array(repeating: Int32(group), count: pieces)
+        }
+        return StoredMatrix.Order(columns: columns, groups: groups)
+    }
+
     /// Nil when the columns lie so already.
     static func order(of tensor: Checkpoint.Tensor, groupSize: Int) throws(LLMError) -> [Int32]? {
         let groups = integers(tensor)

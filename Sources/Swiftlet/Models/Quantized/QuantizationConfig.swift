@@ -94,6 +94,14 @@ package struct QuantizationConfig: Sendable, Hashable {
         }
     }
 
+    /// The widest group of columns that a matrix must not be cut within; 0: none.
+    package var columnGroup: Int {
+        schemes.reduce(0) { widest, scheme in
+            guard case .int4(let int4) = scheme.storage else { return widest }
+            return max(widest, int4.groupSize)
+        }
+    }
+
     /// `awq int4, groups of 128`.
     package var summary: String { method + " " + schemes[0].storage.summary }
 }

@@ -14,8 +14,15 @@ package struct StoredMatrix {
     package var format: Format
     /// What fills it; none for random weights.
     package var parts: [StoredPart] = []
-    /// Which column of x (and of the tensors) comes where; nil: as they are.
-    package var order: [Int32]?
+    /// nil: columns are as they are.
+    package var order: Order?
+
+    package struct Order: Sendable, Hashable {
+        /// Which column of x (and of the tensors) comes where; -1: none, x is 0 there.
+        package var columns: [Int32]
+        /// Which of the tensors' groups each group is; nil: as they are.
+        package var groups: [Int32]?
+    }
 }
 
 package struct StoredPart {

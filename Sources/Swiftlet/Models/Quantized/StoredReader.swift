@@ -55,8 +55,6 @@ struct StoredReader {
                 "the \(tensorColumns) columns of \(parts[0].module) are not a multiple of the group size "
                     + "\(config.groupSize)")
         }
-        try requireWholeGroups(parts[0].module, config)
-        let stored = try self.parts(parts) { (part) throws(LLMError) in .int4(try int4(part, config)) }
         var orders: [[Int32]?] = []
         for part in parts { orders.append(try order(part, config)) }
         for (part, order) in zip(parts, orders) where order != orders[0] {
@@ -64,10 +62,24 @@ struct StoredReader {
                 "\(parts[0].module) and \(part.module) are one matrix here, but order their columns differently "
                     + "(act-order)")
         }
-        guard orders[0] == nil || columns.count == tensorColumns else {
-            throw unsupported(
-                "\(parts[0].module) has its columns in an order of its own (act-order); such a matrix can't be shared "
-                    + "out to ranks")
+        var (order, groupSize, group) = (
+            orders[0].map { StoredMatrix.Order(columns: $0) }, config.groupSize, firstGroup(config)
+        )
+        if let whole = orders[0], columns.count < tensorColumns {
+            order = ActivationOrder.cut(whole, groupSize: groupSize, to: columns)
+            (groupSize, group) = (ActivationOrder.smallestGroup, 0)
+        } else {
+            try requireWholeGroups(parts[0].module, config)
+            if config.layout == .awqGEMV && !group.isMultiple(of: 8) {
+                // Its zero points come in words of eight groups, and the first group here is within one.
+                let groups = group..<group + (columns.count + groupSize - 1) / groupSize
+                order = StoredMatrix.Order(
+                    columns: (0..<columns.count).map { Int32($0) }, groups: groups.map { Int32($0) })
+                group = 0
+            }
+        }
+        let stored = try self.parts(parts) { (part) throws(LLMError) in
+            .int4(try int4(part, config, firstGroup: group))
         }
         let types = stored.map { $0.tensors[1].type }
         guard types.allSatisfy({ $0 == types[0] }) else {
@@ -78,8 +90,8 @@ struct StoredReader {
             return false
         }
         return StoredMatrix(
-            format: .int4(groupSize: config.groupSize, hasZeros: hasZeros, scalesAreFloat16: types[0] == .float16),
-            parts: stored, order: orders[0])
+            format: .int4(groupSize: groupSize, hasZeros: hasZeros, scalesAreFloat16: types[0] == .float16),
+            parts: stored, order: order)
     }
 
     private func groupCount(_ config: QuantizationConfig.Int4) -> Int {
@@ -107,14 +119,16 @@ struct StoredReader {
         }
     }
 
-    private func int4(_ part: Part, _ config: QuantizationConfig.Int4) throws(LLMError) -> StoredInt4 {
+    private func int4(
+        _ part: Part, _ config: QuantizationConfig.Int4, firstGroup group: Int
+    ) throws(LLMError) -> StoredInt4 {
         var stored =
             switch config.layout {
             case .awq, .gptq: try autoTensors(part, config)
             case .awqGEMV: try gemvTensors(part, config)
             case .packed: try packedTensors(part, config)
             }
-        let (row, group) = (part.rows.lowerBound, firstGroup(config))
+        let row = part.rows.lowerBound
         (stored.weights.firstRow, stored.weights.firstColumn) = (row, columns.lowerBound)
         stored.zeros?.firstRow = row
         stored.zeros?.firstColumn = group

@@ -6,31 +6,31 @@
 extension WeightLoader {
     /// A matrix that is stored quantised; nil when it is not.
     func storedMatrix(
-        _ parts: [Part], columns: Int, _ wanted: EngineConfig.Quantization?
+        _ parts: [Part], columns: Shard.Extent, _ wanted: EngineConfig.Quantization?
     ) throws(LLMError) -> B.Matrix? {
         guard let stored = config.storedQuantization else { return nil }
         let isGated = parts[0].part != .whole
-        let rows = parts.reduce(0) { $0 + $1.rows }
+        let rows = parts.reduce(0) { $0 + $1.rows.own.count }
         switch source {
         case .random(let seed):
             guard let matrix = stored.dummyMatrix(module(of: parts[0])) else { return nil }
-            let made = try backend.makeMatrix(rows: rows, columns: columns, isGated: isGated, stored: matrix)
-            fillRandom(made, name: parts[0].name, seed: seed)
+            let made = try backend.makeMatrix(
+                rows: rows, columns: columns.own.count, isGated: isGated, stored: matrix)
+            fillRandom(made, parts, columns: columns, seed: seed)
             return made
         case .checkpoint(let checkpoint):
             guard let storage = try storage(of: parts, in: checkpoint, stored) else { return nil }
-            let reader = StoredReader(checkpoint: checkpoint, columns: 0..<columns, tensorColumns: columns)
+            let reader = StoredReader(checkpoint: checkpoint, columns: columns.own, tensorColumns: columns.whole)
             let described = parts.map {
                 StoredReader.Part(
-                    module: module(of: $0), part: $0.part, rows: $0.firstRow..<$0.firstRow + $0.rows,
-                    tensorRows: $0.tensorRows ?? $0.rows)
+                    module: module(of: $0), part: $0.part, rows: $0.ownRows, tensorRows: $0.tensorRows ?? $0.rows.whole)
             }
             let matrix =
                 switch storage {
                 case .int4(let int4): try reader.matrix(described, int4)
                 case .bytes(let bytes): try reader.matrix(described, bytes, wanted)
                 }
-            return try backend.makeMatrix(rows: rows, columns: columns, isGated: isGated, stored: matrix)
+            return try backend.makeMatrix(rows: rows, columns: columns.own.count, isGated: isGated, stored: matrix)
         }
     }
 

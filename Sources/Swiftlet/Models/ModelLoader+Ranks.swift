@@ -1,0 +1,151 @@
+// ModelLoader: what each rank loads. Rank 0's thread is the engine's; the others run its batches until it ends, on threads
+// of the same process or in processes of their own.
+// Invariant: all ranks go through the same steps of loading in the same order, and have the same number of KV blocks.
+
+/// What is known before weights are read.
+struct PreparedModel {
+    let files: ModelFiles
+    /// nil: the weights are random.
+    let checkpoint: Checkpoint?
+    /// Of the ranks in this process.
+    let plan: MemoryPlan
+    /// To ranks in other processes.
+    let process: MPIRank?
+}
+
+/// What a rank has of a loaded model.
+struct RankModel<B: Backend> {
+    let decoder: DecoderModel<B>
+    let blockCount: Int
+    let batch: Batch
+}
+
+extension ModelLoader {
+    /// Reads and checks all but the weights, and refuses what does not fit into memory.
+    func prepare() throws(LLMError) -> PreparedModel {
+        let files = try ModelFiles(model, config)
+        let shape = try shape(of: files)
+        let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
+        let process = config.rankPlacement == .processes ? try MPIRank() : nil
+        if let process, process.count != config.tensorParallelSize {
+            throw LLMError(
+                .invalidConfiguration,
+                "\(process.count) processes were started together; tensor-parallel-size is \(config.tensorParallelSize)"
+            )
+        }
+        let length = try maxModelLength(of: shape)
+        var shards = try shards(of: shape)
+        if let process { shards = [shards[process.rank]] }
+        let plan = MemoryPlan(
+            config: shape, shards: shards, engine: config, dtype: dataType(of: shape, checkpoint),
+            maxModelLength: length, maxBatchedTokens: try maxBatchedTokens(length), checkpoint: checkpoint)
+        try plan.checkFits(available: availableMemory(process))
+        return PreparedModel(files: files, checkpoint: checkpoint, plan: plan, process: process)
+    }
+
+    /// Of all ranks.
+    func shards(of model: ModelConfig) throws(LLMError) -> [Shard] {
+        var shards: [Shard] = []
+        for rank in 0..<config.tensorParallelSize {
+            shards.append(try Shard(of: model, rank: rank, rankCount: config.tensorParallelSize))
+        }
+        return shards
+    }
+
+    /// This process's share of what is free on the machine, or the engine's share of that.
+    private func availableMemory(_ process: MPIRank?, loaded bytes: Int = 0) -> Int? {
+        Platform.availableMemory().map { free in
+            min(free / (process?.neighbours ?? 1), config.processShare.memory.map { max(0, $0 - bytes) } ?? .max)
+        }
+    }
+
+    /// Of all ranks of this process. Launchers bind a process to its cores; where one did not, the processes of a machine
+    /// share them.
+    func threadCount(_ process: MPIRank?) -> Int {
+        guard config.threads == nil, let process else {
+            let own = config.processShare.part(of: config.threads ?? Platform.coreCount()).count
+            return max(own, process == nil ? config.tensorParallelSize : 1)
+        }
+        return max(1, Platform.coreCount() / (Platform.isBound ? 1 : process.neighbours))
+    }
+
+    /// Starts the threads of the other ranks of this process, which load their shards and wait for batches.
+    ///
+    /// - Returns: This thread's backend, with which the others end.
+    func startRanks<Other: Backend>(
+        _ prepared: PreparedModel, _ wrap: @escaping @Sendable (CPUBackend) -> Other
+    ) throws(LLMError) -> CPUBackend {
+        let (plan, files) = (prepared.plan, prepared.files)
+        let threads = threadCount(prepared.process)
+        if let process = prepared.process { return try makeBackend(plan, threads, link: .processes(process)) }
+        guard plan.shards.count > 1 else { return try makeBackend(plan, threads) }
+        // Of all engines of the process together: with more than there are cores, they park.
+        let group = try RankGroup(count: plan.shards.count, threadCount: threads * config.processShare.count)
+        let others = RankThreads(group) { rank throws(LLMError) in
+            let cpu = try makeBackend(plan, threads, link: .threads(rank))
+            let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
+            let model = try loadRank(plan.shards[rank.rank], plan, cpu, wrap(cpu), checkpoint)
+            let runner = ModelRunner(model: model.decoder, sampler: nil)
+            while try runner.run(model.batch) {}
+        }
+        let link = ThreadRank(group, 0)
+        do throws(LLMError) {
+            return try makeBackend(plan, threads, link: .threads(link), others: others)
+        } catch {
+            link.fail(error)
+            others.join()
+            throw error
+        }
+    }
+
+    /// What the process of a rank but 0 does: loads its shard and runs rank 0's batches until rank 0's engine ends.
+    package func follow() throws(LLMError) {
+        let prepared = try prepare()
+        let cpu = try startRanks(prepared) { $0 }
+        let model = try loadRank(prepared.plan.shards[0], prepared.plan, cpu, cpu, prepared.checkpoint)
+        let runner = ModelRunner(model: model.decoder, sampler: nil)
+        while try runner.run(model.batch) {}
+    }
+
+    private func makeBackend(
+        _ plan: MemoryPlan, _ threads: Int, link: RankLink? = nil, others: RankThreads? = nil
+    ) throws(LLMError) -> CPUBackend {
+        try CPUBackend(
+            level: config.cpuLevel, threads: threads, isPinned: config.pinThreads, share: config.processShare,
+            dtype: plan.dtype, kvCacheType: config.kvCacheType, link: link, others: others)
+    }
+
+    /// Loads one rank's shard and makes its KV cache. `backend` is `cpu`, or something around it.
+    func loadRank<B: Backend>(
+        _ shard: Shard, _ plan: MemoryPlan, _ cpu: CPUBackend, _ backend: B, _ checkpoint: Checkpoint?
+    ) throws(LLMError) -> RankModel<B> {
+        let source: WeightLoader<B>.Source =
+            if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
+        let weights = try WeightLoader(
+            shard: shard, backend: backend, source: source, quantization: WeightQuantization(config)
+        ).load(positions: plan.maxModelLength)
+        // What is free is known when all ranks have loaded; a block has the same number on all of them.
+        _ = try cpu.minimum(0)
+        let blockCount = try cpu.minimum(
+            try plan.blockCount(available: availableMemory(cpu.process, loaded: plan.weightBytes)))
+        var caches: [B.Cache] = []
+        for _ in 0..<shard.config.layerCount {
+            caches.append(try backend.makeCache(of: shard, blockCount: blockCount, blockSize: config.blockSize))
+        }
+        // The first prompts pay for no memory; later ones pay as they come.
+        let provided = (config.providedTokens + config.blockSize - 1) / config.blockSize
+        backend.provide(caches, blockCount: min(blockCount, provided))
+        let decoder = try DecoderModel(
+            shard: shard, backend: backend, weights: weights, caches: caches, maxTokens: plan.maxBatchedTokens,
+            maxLogitRows: maxLogitRows(plan))
+        let batch = Batch(
+            maxTokens: plan.maxBatchedTokens,
+            maxSequences: min(config.maxSequences, plan.maxBatchedTokens, blockCount),
+            maxBlocksPerSequence: min(plan.blocksPerContext, blockCount))
+        return RankModel(decoder: decoder, blockCount: blockCount, batch: batch)
+    }
+
+    func maxLogitRows(_ plan: MemoryPlan) -> Int {
+        min(ModelRunner<CPUBackend>.maxLogitRows, plan.maxBatchedTokens)
+    }
+}

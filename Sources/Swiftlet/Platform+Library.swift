@@ -1,0 +1,50 @@
+// Platform: shared libraries that are opened at run time, so that nothing of them is needed to build.
+// Invariant: a library stays open for the life of the process; its functions' types are what its users say.
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// A library of another project, opened at run time.
+package struct DynamicLibrary {
+    private let handle: UnsafeMutableRawPointer
+    private let name: String
+
+    /// The first of these names that can be opened.
+    ///
+    /// - Parameter purpose: For the message: what it is needed for, and how to get it.
+    /// - Throws: `invalidConfiguration` when none can be.
+    package init(_ names: [String], purpose: String) throws(LLMError) {
+        for name in names {
+            // Its plug-ins look its symbols up, so they are visible to all.
+            if let handle = dlopen(name, RTLD_NOW | RTLD_GLOBAL) {
+                self.handle = handle
+                self.name = name
+                return
+            }
+        }
+        throw LLMError(.invalidConfiguration, "\(names.joined(separator: " or ")) can't be opened: \(purpose)")
+    }
+
+    /// The address of a function or a variable.
+    package func address(_ symbol: String) throws(LLMError) -> UnsafeMutableRawPointer {
+        guard let address = dlsym(handle, symbol) else {
+            throw LLMError(.invalidConfiguration, "\(name) has no \(symbol): it is of another kind or version")
+        }
+        return address
+    }
+
+    /// A function, of the C prototype that its user gives it.
+    package func function<Function>(_ symbol: String) throws(LLMError) -> Function {
+        unsafeBitCast(try address(symbol), to: Function.self)
+    }
+}
+
+extension Platform {
+    /// Lets other threads and processes run for so long.
+    package static func sleep(microseconds: UInt32) { usleep(microseconds) }
+}
