@@ -164,6 +164,26 @@ struct RankTests {
         }
     }
 
+    @Test("Stored experts are shared out, but for those with an order of columns")
+    func storedExperts() throws {
+        let prompt = (0..<50).map { TokenID($0 * 5 % 67) }
+        for hasOrder in [false, true] {
+            let folder = QuantizedFolder(.gptq, groupSize: 32, hasZeros: true, hasOrder: hasOrder, hasExperts: true)
+            try LoaderFixtures.withDirectory { path in
+                try folder.write(path + "/stored")
+                try folder.writeExpanded(path + "/expanded")
+                let expected = try Self.logits(path + "/expanded", Self.config(1), [prompt])[0]
+                let logits = Result { try Self.logits(path + "/stored", Self.config(2), [prompt])[0] }
+                if hasOrder {
+                    let error = #expect(throws: LLMError.self) { try logits.get() }
+                    #expect(error?.message.contains("ranks can't share out") == true, "\(error?.message ?? "-")")
+                } else {
+                    #expect(relativeDistance(try logits.get(), expected) < 1e-5)
+                }
+            }
+        }
+    }
+
     @Test(
         "Fixtures of quantised weights with two ranks", arguments: QuantizedFolderTests.fixtures)
     func quantizedFixtures(name: String) throws {
