@@ -49,6 +49,18 @@ static bool is_quantized(const swiftlet_matrix *matrix) { return matrix->format 
 // Bytes from row to row: an odd number of cache lines.
 static size_t row_stride(int32_t columns, size_t bytes) { return (((size_t)columns * bytes + 63) / 64 | 1) * 64; }
 
+// Columns of the activations: what gate and up, which lie side by side, come to.
+static int32_t width(const swiftlet_experts *experts) { return experts->gate_up->rows / 2; }
+
+// Of a row that any of the experts' last products reads: where ranks cut columns that have an order of their own, each
+// expert's groups are filled up in another way.
+static int32_t down_columns(const swiftlet_experts *experts) {
+    int32_t most = experts->down->columns;
+    for (int32_t expert = 0; experts->down_orders != NULL && expert < experts->count; expert++)
+        if (experts->down[expert].columns > most) most = experts->down[expert].columns;
+    return most;
+}
+
 static int32_t tokens_at_once(const swiftlet_experts *experts, int32_t tokens) {
     int32_t most = SWIFTLET_EXPERT_ROWS / experts->per_token;
     return tokens < most ? tokens : most;
@@ -67,10 +79,12 @@ static expert_space space_at(const swiftlet_experts *experts, int32_t tokens, ui
     size_t rows = slice * (size_t)experts->per_token;
     bool x_is_quantized = is_quantized(gate_up), activated_is_quantized = is_quantized(down);
     space.x_stride = row_stride(gate_up->columns, x_is_quantized ? 1 : element_bytes(gate_up));
-    space.exact_stride = row_stride(down->columns, element_bytes(down));
+    space.exact_stride = row_stride(width(experts), element_bytes(down));
     // Where the activations are not what the last product reads.
     bool activated_is_apart = activated_is_quantized || experts->down_orders != NULL;
-    space.activated_stride = activated_is_quantized ? row_stride(down->columns, 1) : space.exact_stride;
+    space.activated_stride =
+        activated_is_apart ? row_stride(down_columns(experts), activated_is_quantized ? 1 : element_bytes(down))
+                           : space.exact_stride;
     space.partials_stride = row_stride(down->rows, 4) / 4;
 #define CARVE(n) carve(base, &used, n)
     space.experts = CARVE(rows * 4);
@@ -123,7 +137,7 @@ static void sort_rows(const swiftlet_experts *experts, int32_t tokens, const exp
 
 typedef struct {
     const expert_space *space;
-    const swiftlet_matrix *matrix;   // that multiplies the copies
+    const swiftlet_matrix *matrices;  // of the experts, that multiply the copies
     const int32_t *const *orders;    // of the experts' columns, or NULL
     const uint8_t *x;                // [tokens], or [rows] as sorted
     const float *x_scales;           // [tokens], of quantised x
@@ -147,7 +161,7 @@ static void copy_rows(void *context, int32_t item, int32_t thread) {
         if (order == NULL)
             memcpy(out, x, work->bytes);
         else
-            swiftlet_order_row(work->matrix, order, x, out);
+            swiftlet_order_row(&work->matrices[space->experts[i]], order, x, out);
         if (work->x_scales != NULL) space->x_scales[row] = work->x_scales[token];
     }
 }
@@ -174,7 +188,7 @@ static void gather(swiftlet_cpu *cpu, const swiftlet_experts *experts, const voi
     const swiftlet_matrix *gate_up = experts->gate_up;
     size_t element = element_bytes(gate_up);
     copy_work work = {
-        .space = space, .matrix = gate_up, .orders = experts->gate_up_orders, .x = x, .out = space->x,
+        .space = space, .matrices = gate_up, .orders = experts->gate_up_orders, .x = x, .out = space->x,
         .x_stride = x_stride * element, .out_stride = space->x_stride, .bytes = (size_t)gate_up->columns * element,
         .per_token = experts->per_token, .rows = tokens * experts->per_token,
     };
@@ -191,9 +205,9 @@ static void gather(swiftlet_cpu *cpu, const swiftlet_experts *experts, const voi
 // The activations, each row in the order of its expert's columns.
 static void reorder(swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t tokens, const expert_space *space) {
     copy_work work = {
-        .space = space, .matrix = experts->down, .orders = experts->down_orders, .x = space->exact,
+        .space = space, .matrices = experts->down, .orders = experts->down_orders, .x = space->exact,
         .out = space->activated, .x_stride = space->exact_stride, .out_stride = space->activated_stride,
-        .bytes = (size_t)experts->down->columns * element_bytes(experts->down), .per_token = experts->per_token,
+        .bytes = (size_t)width(experts) * element_bytes(experts->down), .per_token = experts->per_token,
         .rows = tokens * experts->per_token, .is_sorted = true,
     };
     copy(cpu, &work);

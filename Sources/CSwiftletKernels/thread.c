@@ -41,11 +41,15 @@ typedef int (*exit_action)(void *, int);
 
 static void *_Atomic action_at_exit;
 static void *_Atomic argument_at_exit;
+static atomic_int code_at_exit = 1;
 
 static void act_at_exit(void) {
     void *action = atomic_load(&action_at_exit);
-    if (action != NULL) ((exit_action)(uintptr_t)action)(atomic_load(&argument_at_exit), 1);
+    if (action == NULL) return;
+    ((exit_action)(uintptr_t)action)(atomic_load(&argument_at_exit), atomic_load(&code_at_exit));
 }
+
+void swiftlet_ends_with(int code) { atomic_store(&code_at_exit, code); }
 
 void swiftlet_at_exit(void *action, void *argument) {
     static atomic_flag registered = ATOMIC_FLAG_INIT;

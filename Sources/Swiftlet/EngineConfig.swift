@@ -102,6 +102,9 @@ public struct EngineConfig: Sendable, Hashable {
     public var tensorParallelSize: Int
     /// Where they run. Default threads.
     public var rankPlacement: RankPlacement = .threads
+    /// The processes that ``RankPlacement/processes`` means, where somebody has joined them already: of several engines
+    /// that are ranks of their own each.
+    package var world: MPIWorld?
     /// Of several engines in one process.
     package var processShare = ProcessShare()
     /// Bind each thread to a core when they take all cores of this process. Default on. (The engine's own stays free.)

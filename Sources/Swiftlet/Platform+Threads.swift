@@ -10,6 +10,9 @@ extension Platform {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
+    /// The process will exit with 0, whatever kept it from ending properly.
+    package static func endsWell() { swiftlet_ends_with(0) }
+
     /// Runs `body` on a new detached thread. A step computes for long and waits on barriers: it has no place on the
     /// cooperative pool.
     package static func startThread(_ body: @escaping @Sendable () -> Void) throws(LLMError) {
@@ -28,7 +31,10 @@ final class Deferred<Value: Sendable>: Sendable {
     private let outcome = Mutex<Result<Value, LLMError>?>(nil)
     private let isDone = DispatchSemaphore(value: 0)
 
-    init(_ body: @escaping @Sendable () throws(LLMError) -> Value) throws(LLMError) {
+    /// - Parameter after: What the thread does with the value when it is there to be had.
+    init(
+        _ body: @escaping @Sendable () throws(LLMError) -> Value, after: @escaping @Sendable (Value) -> Void = { _ in }
+    ) throws(LLMError) {
         try Platform.startThread { [self] in
             let result: Result<Value, LLMError>
             do throws(LLMError) {
@@ -38,6 +44,7 @@ final class Deferred<Value: Sendable>: Sendable {
             }
             outcome.withLock { $0 = result }
             isDone.signal()
+            if case .success(let value) = result { after(value) }
         }
     }
 

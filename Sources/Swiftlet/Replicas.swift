@@ -1,5 +1,6 @@
-// Replicas: several engines with the same model in one process, between which requests are dealt out (data parallelism).
-// Used by commands that run many requests. An engine each, so nothing crosses from one to another.
+// Replicas: several engines with the same model, in one process or each in processes of its own, between which requests
+// are dealt out (data parallelism). Used by commands that run many requests. Nothing crosses from one to another but
+// requests and answers.
 //
 // A request goes to the replica with the fewest in work. When one fails, what it had in work is done by the others.
 // Invariant: a request ends once: with its result, its own error, or the error of the last replica that was left.
@@ -23,25 +24,54 @@ package struct ProcessShare: Sendable, Hashable {
     package func part(of total: Int) -> Range<Int> { total * index / count..<total * (index + 1) / count }
 }
 
+/// Who answers a request.
+package enum Replica: Sendable {
+    /// An engine of this process.
+    case engine(LLM)
+    /// The replica of this number among those of several processes: ``MPIWorld/ask(_:_:)``.
+    case processes(MPIWorld, Int)
+}
+
 package final class Replicas: Sendable {
     private struct State {
         var inWork: [Int]
         var isAlive: [Bool]
         var restartedCount = 0
+        /// Of the engines in other processes, as far as they told.
+        var statistics: [Int: EngineStatistics] = [:]
     }
 
-    package let engines: [LLM]
+    /// Asks a replica in other processes, when it has loaded, what it has done so far.
+    package typealias Hello = @Sendable (_ world: MPIWorld, _ number: Int) async throws -> EngineStatistics
+
+    private let all: [Replica]
+    private let hello: Hello?
     private let state: Mutex<State>
 
     /// - Parameter engines: At least one, all with the same model and options.
-    package init(_ engines: [LLM]) {
-        precondition(!engines.isEmpty)
-        self.engines = engines
+    package convenience init(_ engines: [LLM]) {
+        self.init(replicas: engines.map { .engine($0) }, hello: nil)
+    }
+
+    private init(replicas: [Replica], hello: Hello?) {
+        precondition(!replicas.isEmpty)
+        all = replicas
+        self.hello = hello
         state = Mutex(
             State(
-                inWork: Array(repeating: 0, count: engines.count), isAlive: Array(repeating: true, count: engines.count)
-            ))
+                inWork: Array(repeating: 0, count: replicas.count),
+                isAlive: Array(repeating: true, count: replicas.count)))
     }
+
+    /// The engine of the first process of several, and those of the others, which all have loaded then or been lost.
+    package convenience init(_ engine: LLM, others world: MPIWorld, hello: @escaping Hello) async {
+        self.init(replicas: [.engine(engine)] + (1..<world.replicaCount).map { .processes(world, $0) }, hello: hello)
+        await greet()
+    }
+
+    package var count: Int { all.count }
+    /// Those of this process, at least one.
+    package var engines: [LLM] { all.compactMap { if case .engine(let llm) = $0 { llm } else { nil } } }
 
     /// Loads `count` engines at once; each gets its part of the threads, the cores they are bound to, and the memory.
     ///
@@ -66,17 +96,17 @@ package final class Replicas: Sendable {
         return Replicas(engines)
     }
 
-    /// Runs `body` with the engine that has the fewest in work, and once more with another one if it fails.
+    /// Runs `body` with the replica that has the fewest in work, and once more with another one if it fails.
     ///
-    /// - Throws: What `body` throws, but for `engineFailed` while another engine is left.
+    /// - Throws: What `body` throws, but for `engineFailed` while another replica is left.
     package func run<Output: Sendable>(
-        _ body: @Sendable (LLM) async throws -> Output
+        _ body: @Sendable (_ replica: Replica) async throws -> Output
     ) async throws -> Output {
         while true {
             let index = take()
             defer { state.withLock { $0.inWork[index] -= 1 } }
             do {
-                return try await body(engines[index])
+                return try await body(all[index])
             } catch let error as LLMError where error.code == .engineFailed {
                 if !startsAgain(without: index) { throw error }
             }
@@ -86,8 +116,8 @@ package final class Replicas: Sendable {
     private func take() -> Int {
         state.withLock { state in
             // The last one that failed when none is left: it says why.
-            let alive = engines.indices.filter { state.isAlive[$0] }
-            let index = alive.min { state.inWork[$0] < state.inWork[$1] } ?? engines.count - 1
+            let alive = all.indices.filter { state.isAlive[$0] }
+            let index = alive.min { state.inWork[$0] < state.inWork[$1] } ?? all.count - 1
             state.inWork[index] += 1
             return index
         }
@@ -103,17 +133,44 @@ package final class Replicas: Sendable {
         }
     }
 
-    /// Engines that have failed so far.
+    /// Waits until all in other processes have told of themselves, or been lost.
+    private func greet() async {
+        await withDiscardingTaskGroup { group in
+            for (index, replica) in all.enumerated() {
+                guard case .processes(let world, let number) = replica, let hello else { continue }
+                group.addTask {
+                    do {
+                        self.note(try await hello(world, number), of: number)
+                    } catch {
+                        self.state.withLock { $0.isAlive[index] = false }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What an engine in another process has told of itself.
+    package func note(_ statistics: EngineStatistics, of number: Int) {
+        state.withLock { $0.statistics[number] = statistics }
+    }
+
+    /// Replicas that have failed so far.
     package var failedCount: Int { state.withLock { $0.isAlive.count { !$0 } } }
     /// Requests that were begun again because of that.
     package var restartedCount: Int { state.withLock { $0.restartedCount } }
 
     /// Counters of all engines together.
-    package var statistics: EngineStatistics { engines.reduce(into: EngineStatistics()) { $0.add($1.statistics) } }
+    package var statistics: EngineStatistics {
+        let others = state.withLock { Array($0.statistics.values) }
+        return (engines.map(\.statistics) + others).reduce(into: EngineStatistics()) { $0.add($1) }
+    }
 
     /// Stops all of them.
     package func shutdown() async {
+        // An engine's last step is counted a moment after its last answer.
+        await greet()
         for engine in engines { await engine.shutdown() }
+        for case .processes(let world, _) in all { return await world.leave() }
     }
 }
 

@@ -41,9 +41,9 @@ package struct BatchJob {
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await run.run()) } catch { outcome = .failure(error) }
         let seconds = (clock.now - start).inSeconds
-        let statistics = engines.statistics
         await bar?.stop()
         await engines.shutdown()
+        let statistics = engines.statistics
         if case .failure(let error) = outcome {
             let finished = Format.count(output.count, "finished request")
             let state = "\(output.path) is unchanged; \(finished) in \(output.partialPath)\(advice)"
@@ -53,7 +53,7 @@ package struct BatchJob {
         }
         if engines.failedCount > 0 {
             Console.note(
-                "\(Format.count(engines.failedCount)) of \(Format.count(engines.engines.count, "replica")) failed; "
+                "\(Format.count(engines.failedCount)) of \(Format.count(engines.count, "replica")) failed; "
                     + "the others began \(Format.count(engines.restartedCount, "request")) again")
         }
         if !quiet { report(statistics, seconds: seconds) }

@@ -6,23 +6,20 @@ extension BatchRun {
     /// Answers one request.
     package typealias Generate = @Sendable (BatchRequest) async throws -> RequestOutput
 
-    package init(
-        reader: LineReader, output: OrderedOutput, defaults: SamplingParams, window: Int,
-        generate: @escaping Generate
-    ) {
-        self.init(reader: reader, output: output, window: window) { entry in
-            let request: BatchRequest
-            do throws(BatchRequest.Failure) {
-                request = try BatchRequest(entry.line, number: entry.number, defaults: defaults)
-            } catch {
-                return Answer(id: error.id, LLMError(.invalidRequest, error.message))
-            }
-            do {
-                return Answer(line: BatchResult.line(id: request.id, try await generate(request)))
-            } catch let error as LLMError where ![.engineFailed, .inputOutput].contains(error.code) {
-                // The engine's errors and the disk's are not the request's: they end the run.
-                return Answer(id: request.id, LLMError(error.code, "line \(entry.number): \(error.message)"))
-            }
+    /// Answers one line. Errors of the engine and of the disk are not the request's: they are thrown.
+    package static func answer(
+        _ entry: LineReader.Entry, defaults: SamplingParams, _ generate: Generate
+    ) async throws -> Answer {
+        let request: BatchRequest
+        do throws(BatchRequest.Failure) {
+            request = try BatchRequest(entry.line, number: entry.number, defaults: defaults)
+        } catch {
+            return Answer(id: error.id, LLMError(.invalidRequest, error.message))
+        }
+        do {
+            return Answer(line: BatchResult.line(id: request.id, try await generate(request)))
+        } catch let error as LLMError where ![.engineFailed, .inputOutput].contains(error.code) {
+            return Answer(id: request.id, LLMError(error.code, "line \(entry.number): \(error.message)"))
         }
     }
 }

@@ -15,7 +15,7 @@ import Foundation
 package struct BenchCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure throughput, latency, operations, a tokenizer, or what each optimisation is worth.",
+        abstract: "Measure throughput, latency, operations, ranks, a tokenizer, or what each optimisation is worth.",
         subcommands: subcommands)
 
     private static var subcommands: [any ParsableCommand.Type] {
@@ -23,7 +23,9 @@ package struct BenchCommand: AsyncParsableCommand {
         #if Server
         commands.append(BenchServeCommand.self)
         #endif
-        return commands + [BenchRooflineCommand.self, BenchAblationCommand.self, BenchTokenizerCommand.self]
+        return commands + [
+            BenchRooflineCommand.self, BenchAblationCommand.self, BenchRanksCommand.self, BenchTokenizerCommand.self,
+        ]
     }
 
     package init() {}

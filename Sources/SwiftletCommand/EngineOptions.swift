@@ -156,15 +156,17 @@ package struct EngineOptions: ParsableArguments {
     }
 
     /// The part of a process that mpirun or srun started beside the first one: it computes with that one.
-    package func follow(environment: [String: String]) async throws {
+    package func follow(environment: [String: String], in world: MPIWorld? = nil) async throws {
         let options = try await resolved()
         try await LLM.follow(
-            options.model, config: options.config(launched: .current), logger: logger(environment: environment))
+            options.model, config: options.config(launched: .current, world),
+            logger: logger(environment: environment))
     }
 
     /// The configuration in a process of several.
-    private func config(launched: LaunchedRanks?) throws -> EngineConfig {
+    package func config(launched: LaunchedRanks?, _ world: MPIWorld?) throws -> EngineConfig {
         var config = self.config
+        if let world { return world.config(config) }
         guard let launched else { return config }
         guard launched.count == config.tensorParallelSize else {
             throw LLMError(
@@ -175,7 +177,7 @@ package struct EngineOptions: ParsableArguments {
         return config
     }
 
-    private func logger(environment: [String: String]) -> Logger {
+    func logger(environment: [String: String]) -> Logger {
         var logger = Logger(label: "swiftlet") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = logLevel(environment: environment).level
         return logger
@@ -193,26 +195,25 @@ package struct EngineOptions: ParsableArguments {
         return engines.engines[0]
     }
 
-    /// The same for several engines that share out requests.
+    /// The same for several engines of this process that share out requests, or for the one of `world` that is its.
     package func load(
-        _ count: Int, environment: [String: String], providedTokens: Int? = nil,
+        _ count: Int, in world: MPIWorld? = nil, environment: [String: String], providedTokens: Int? = nil,
         change: (inout EngineConfig) -> Void = { _ in }
     ) async throws -> Replicas {
         let options = try await resolved()
-        var config = try options.config(launched: .current)
-        if count > 1 && config.rankPlacement == .processes {
-            throw LLMError(
-                .invalidConfiguration, "data-parallel-size is \(count); between processes requests are not shared out")
-        }
+        var config = try options.config(launched: .current, world)
         change(&config)
         if let providedTokens { config.providedTokens = max(config.providedTokens, providedTokens) }
-        if !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
-        let logger = logger(environment: environment)
-        let engines = try await Replicas.load(count: count, config: config) { config in
+        let isFirst = world.map { $0.rank == 0 } ?? true
+        if isFirst, !quiet, model == nil { Console.note("no --model given: using the built-in demo model") }
+        var logger = logger(environment: environment)
+        if !isFirst { logger.logLevel = max(logger.logLevel, .error) }  // it says what the first one says
+        let engines = try await Replicas.load(count: count, config: config) { [logger] config in
             try await LLM(options.model, tokenizer: options.tokenizer, config: config, logger: logger)
         }
-        let each = count > 1 ? "\(count) replicas, each " : ""
-        if !quiet { Console.note((model.map { "\($0): " } ?? "") + each + engines.engines[0].summary) }
+        let total = world?.replicaCount ?? count
+        let each = total > 1 ? "\(total) replicas, each " : ""
+        if isFirst, !quiet { Console.note((model.map { "\($0): " } ?? "") + each + engines.engines[0].summary) }
         return engines
     }
 }

@@ -11,7 +11,7 @@ import FoundationEssentials
 import Foundation
 #endif
 
-package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
+package struct GenerateCommand: AsyncParsableCommand, ReplicatedCommand {
     package static let configuration = CommandConfiguration(
         commandName: "generate",
         abstract: "Continue prompts, or run a file of requests.",
@@ -102,13 +102,17 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
     // MARK: Batches
 
     private func runBatch(from input: String, to path: String, _ interrupts: Interrupts) async throws {
+        let environment = ProcessInfo.processInfo.environment
+        let world = try join(environment: environment)
         let file = try BatchJob.input(input)
         try OrderedOutput.check(path, input: file)
-        let engines = try await engine.load(replicas.count, environment: ProcessInfo.processInfo.environment)
+        let engines = try await load(in: world, environment: environment)
         let output = try BatchJob.output(path, input: file)
+        let run = BatchRun(
+            reader: LineReader(file), output: output, window: engines.count * BatchRun.window(for: engine.config),
+            respond: try deal(to: engines))
         let job = BatchJob(
-            run: batchRun(engines, LineReader(file), output), engines: engines, input: file, output: output,
-            quiet: engine.quiet, interrupts: interrupts)
+            run: run, engines: engines, input: file, output: output, quiet: engine.quiet, interrupts: interrupts)
         let progress = try await job()
         if let failures = progress.failures {
             Console.error(failures)
@@ -116,15 +120,14 @@ package struct GenerateCommand: AsyncParsableCommand, EngineCommand {
         }
     }
 
-    private func batchRun(_ engines: Replicas, _ reader: LineReader, _ output: OrderedOutput) -> BatchRun {
-        let shrinks = sampling.maxTokens == nil
-        return BatchRun(
-            reader: reader, output: output, defaults: params(over: engines.engines[0].defaultSamplingParams),
-            window: engines.engines.count * BatchRun.window(for: engine.config)
-        ) { line in
-            var request = line.request
-            request.shrinksMaxTokens = shrinks && !line.namesMaxTokens
-            return try await engines.run { [request] llm in try await llm.stream(request).collect() }
+    package func responder(_ llm: LLM) -> BatchRun.Respond {
+        let (defaults, shrinks) = (params(over: llm.defaultSamplingParams), sampling.maxTokens == nil)
+        return { entry in
+            try await BatchRun.answer(entry, defaults: defaults) { line in
+                var request = line.request
+                request.shrinksMaxTokens = shrinks && !line.namesMaxTokens
+                return try await llm.stream(request).collect()
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 // was finished.
 
 package import ArgumentParser
-import Swiftlet
+package import Swiftlet
 import SwiftletJSON
 import SwiftletServer
 import SwiftletTemplate
@@ -14,7 +14,7 @@ import FoundationEssentials
 import Foundation
 #endif
 
-package struct RunBatchCommand: AsyncParsableCommand, EngineCommand {
+package struct RunBatchCommand: AsyncParsableCommand, ReplicatedCommand {
     package static let configuration = CommandConfiguration(
         commandName: "run-batch",
         abstract: "Answer a file of OpenAI's batch format.",
@@ -62,13 +62,15 @@ package struct RunBatchCommand: AsyncParsableCommand, EngineCommand {
     }
 
     private func runBatch(_ interrupts: Interrupts) async throws {
+        let environment = ProcessInfo.processInfo.environment
+        let world = try join(environment: environment)
         let file = try BatchJob.input(inputFile)
-        let configuration = try answers.configuration(modelName: engine.model)
-        let runHash = try hashOfOptions(configuration)
+        let runHash = try hashOfOptions(try answers.configuration(modelName: engine.model))
         if try await isAnswered(file, runHash) {
             if !engine.quiet {
                 Console.note("\(outputFile) has an answer to every request of \(inputFile); remove it to run again")
             }
+            await world?.leave()
             return
         }
         let reader = LineReader(file)
@@ -80,27 +82,21 @@ package struct RunBatchCommand: AsyncParsableCommand, EngineCommand {
             Console.note("\(Format.count(earlier.count, "request")) answered by an earlier run")
         }
         // An earlier run was killed at its very end.
-        if first.isEmpty { return try output.finish(count: reader.requestCount) }
+        if first.isEmpty {
+            try output.finish(count: reader.requestCount)
+            await world?.leave()
+            return
+        }
         let engines: Replicas
         do {
-            // What is read ahead is bounded here; a line with many prompts is not to be refused for their number.
-            engines = try await engine.load(
-                replicas.count, environment: ProcessInfo.processInfo.environment
-            ) { $0.maxQueuedRequests = nil }
+            engines = try await load(in: world, environment: environment)
         } catch {
             output.removeIfEmpty()
             throw error
         }
-        let services = engines.engines.map { GenerationService($0, configuration) }
         let batch = BatchRun(
             reader: reader, first: first, finishedBytes: answeredBytes, output: output,
-            window: engines.engines.count * BatchRun.window(for: engine.config)
-        ) { entry in
-            try await engines.run { llm in
-                let service = services.first { $0.llm === llm }!
-                return try await Self.answer(entry, id: BatchLine.ID(run: runHash, entry), service)
-            }
-        }
+            window: engines.count * BatchRun.window(for: engine.config), respond: try deal(to: engines))
         let job = BatchJob(
             run: batch, engines: engines, input: file, output: output, quiet: engine.quiet, interrupts: interrupts,
             advice: " (the same command goes on from there)")
@@ -110,6 +106,16 @@ package struct RunBatchCommand: AsyncParsableCommand, EngineCommand {
     }
 
     // MARK: - Requests
+
+    /// What is read ahead is bounded by the batch; a line with many prompts is not to be refused for their number.
+    package func adjust(_ config: inout EngineConfig) { config.maxQueuedRequests = nil }
+
+    package func responder(_ llm: LLM) throws -> BatchRun.Respond {
+        let configuration = try answers.configuration(modelName: engine.model)
+        let runHash = try hashOfOptions(configuration)
+        let service = GenerationService(llm, configuration)
+        return { entry in try await Self.answer(entry, id: BatchLine.ID(run: runHash, entry), service) }
+    }
 
     private static func answer(
         _ entry: LineReader.Entry, id: BatchLine.ID, _ service: GenerationService

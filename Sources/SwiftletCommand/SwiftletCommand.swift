@@ -13,6 +13,15 @@ import Foundation
 /// A command that runs a model.
 package protocol EngineCommand {
     var engine: EngineOptions { get }
+
+    /// What a process does that a launcher started beside the first one.
+    func follow(environment: [String: String]) async throws
+}
+
+extension EngineCommand {
+    package func follow(environment: [String: String]) async throws {
+        try await engine.follow(environment: environment)
+    }
 }
 
 @main
@@ -37,13 +46,16 @@ package struct SwiftletCommand: AsyncParsableCommand {
 
     package static func main() async {
         do {
-            if try await follows() { return }
-            var command = try parseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
+            if !(try await follows()) {
+                var command = try parseAsRoot()
+                if var command = command as? any AsyncParsableCommand {
+                    try await command.run()
+                } else {
+                    try command.run()
+                }
             }
+            // Also where a lost process keeps MPI from a proper end.
+            Platform.endsWell()
         } catch let error as LLMError {
             Console.error(error.message)
             exit(withError: ExitCode.failure)
@@ -55,9 +67,9 @@ package struct SwiftletCommand: AsyncParsableCommand {
     /// In the processes but the first of several that were started together: what a command of the engine does there.
     private static func follows() async throws -> Bool {
         guard let launched = LaunchedRanks.current, launched.rank > 0,
-            let engine = (try parseAsRoot() as? any EngineCommand)?.engine
+            let command = try parseAsRoot() as? any EngineCommand
         else { return false }
-        try await engine.follow(environment: ProcessInfo.processInfo.environment)
+        try await command.follow(environment: ProcessInfo.processInfo.environment)
         return true
     }
 }

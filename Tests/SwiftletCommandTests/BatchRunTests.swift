@@ -36,7 +36,8 @@ struct BatchRunTests {
         let file = try File(try folder.write(input, "in"), .read)
         return BatchRun(
             reader: LineReader(file), output: try OrderedOutput(folder.path + "/out", input: file),
-            defaults: SamplingParams(), window: window, generate: generate)
+            window: window
+        ) { entry in try await BatchRun.answer(entry, defaults: SamplingParams(), generate) }
     }
 
     @Test("Results come in input order from a bounded window, whatever finishes first")

@@ -15,6 +15,39 @@ enum MPILauncher {
     static func arguments(_ count: Int) -> [String] {
         [path!, "--allow-run-as-root", "--oversubscribe", "-n", "\(count)"]
     }
+
+    /// The processes of a run, by rank.
+    static func ranks(of launcher: Int32) -> [Int: Int32] {
+        var found: [Int: Int32] = [:]
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? [] {
+            guard let process = Int32(name),
+                let status = try? String(contentsOfFile: "/proc/\(name)/stat", encoding: .utf8),
+                let parent = status.split(separator: ")").last?.split(separator: " ").dropFirst().first,
+                Int32(parent) == launcher,
+                let environment = try? String(contentsOfFile: "/proc/\(name)/environ", encoding: .utf8)
+            else { continue }
+            for variable in environment.split(separator: "\0") where variable.hasPrefix("OMPI_COMM_WORLD_RANK=") {
+                found[Int(variable.dropFirst(21))!] = process
+            }
+        }
+        return found
+    }
+
+    /// Not when it has ended and nobody asked after it yet.
+    static func isRunning(_ process: Int32) -> Bool {
+        guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+            let state = status.split(separator: ")").last?.split(separator: " ").first
+        else { return false }
+        return state != "Z"
+    }
+
+    /// Waits until none of them is running.
+    static func waitForEnd(of ranks: [Int: Int32]) async throws {
+        for (rank, process) in ranks {
+            for _ in 0..<4000 where isRunning(process) { try await Task.sleep(for: .milliseconds(5)) }
+            #expect(!isRunning(process), "rank \(rank) is still there")
+        }
+    }
 }
 
 @Suite("Ranks under MPI", .serialized, .enabled(if: MPILauncher.path != nil, MPILauncher.missing))
@@ -51,31 +84,6 @@ struct MPITests {
         #expect(folder.read("out.jsonl")?.split(separator: "\n").count == 12)
     }
 
-    /// The processes of a run, by rank.
-    static func ranks(of launcher: Int32) -> [Int: Int32] {
-        var found: [Int: Int32] = [:]
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? [] {
-            guard let process = Int32(name),
-                let status = try? String(contentsOfFile: "/proc/\(name)/stat", encoding: .utf8),
-                let parent = status.split(separator: ")").last?.split(separator: " ").dropFirst().first,
-                Int32(parent) == launcher,
-                let environment = try? String(contentsOfFile: "/proc/\(name)/environ", encoding: .utf8)
-            else { continue }
-            for variable in environment.split(separator: "\0") where variable.hasPrefix("OMPI_COMM_WORLD_RANK=") {
-                found[Int(variable.dropFirst(21))!] = process
-            }
-        }
-        return found
-    }
-
-    /// Not when it has ended and nobody asked after it yet.
-    static func isRunning(_ process: Int32) -> Bool {
-        guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
-            let state = status.split(separator: ")").last?.split(separator: " ").first
-        else { return false }
-        return state != "Z"
-    }
-
     @Test("A rank killed by SIGKILL ends all of them", arguments: [0, 1])
     func killedRank(victim: Int) async throws {
         let command = try RunningCommand(
@@ -84,16 +92,13 @@ struct MPITests {
         command.closeInput()
         // In the middle of generating.
         for _ in 0..<4000 where command.output.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
-        let ranks = Self.ranks(of: command.processID)
+        let ranks = MPILauncher.ranks(of: command.processID)
         #expect(ranks.count == 2)
         kill(try #require(ranks[victim]), SIGKILL)
         // mpirun tells of the signal by its own code.
         let finished = try await command.finish(within: 30)
         #expect(finished.code == 128 + SIGKILL && finished.errors.contains("signal 9"))
-        for process in ranks.values {
-            for _ in 0..<2000 where Self.isRunning(process) { try await Task.sleep(for: .milliseconds(5)) }
-            #expect(!Self.isRunning(process), "rank's process \(process) is still there")
-        }
+        try await MPILauncher.waitForEnd(of: ranks)
     }
 
     @Test("A rank that can't load ends all of them, and says why")

@@ -16,6 +16,16 @@ private final class Counter: Sendable {
     }
 }
 
+extension Replica {
+    /// In one process all are engines.
+    fileprivate var llm: LLM {
+        switch self {
+        case .engine(let llm): llm
+        case .processes: preconditionFailure("another process")
+        }
+    }
+}
+
 @Suite("Replicas", .serialized)
 struct ReplicasTests {
     static func load(_ count: Int, _ folder: String, ranks: Int = 1, threads: Int = 2) async throws -> Replicas {
@@ -37,8 +47,8 @@ struct ReplicasTests {
                     let params = SamplingParams(
                         temperature: 0.8, seed: UInt64(index), maxTokens: 20, ignoreEOS: true)
                     let prompt = (0..<20).map { TokenID(($0 * 5 + index) % 250) }
-                    let output = try await replicas.run { llm in
-                        try await llm.generate([.tokens(prompt)], params)[0]
+                    let output = try await replicas.run { replica in
+                        try await replica.llm.generate([.tokens(prompt)], params)[0]
                     }
                     await during(done.next())
                     return (index, output.tokenIDs)
@@ -99,7 +109,7 @@ struct ReplicasTests {
         let folder = DummyModel.folder(DummyModel.qwen3)
         let two = try await Self.load(2, folder.path)
         let error = await #expect(throws: LLMError.self) {
-            try await two.run { llm in try await llm.generate([.tokens([9999])]) }
+            try await two.run { try await $0.llm.generate([.tokens([9999])]) }
         }
         #expect(error?.code == .invalidRequest && two.failedCount == 0)
         await two.shutdown()

@@ -98,8 +98,10 @@ void swiftlet_ranks_break(swiftlet_ranks *ranks);
 /// Each rank calls it once. One that waits returns when all have: nobody reads another one's memory any more.
 void swiftlet_ranks_leave(swiftlet_ranks *ranks, bool waits);
 
-/// Has `action`, an `int (*)(void *argument, int code)`, called with 1 when the process exits; NULL takes that back.
+/// Has `action`, an `int (*)(void *argument, int code)`, called when the process exits, with 1 or the code that it was
+/// said to end with; NULL takes that back.
 void swiftlet_at_exit(void *action, void *argument);
+void swiftlet_ends_with(int code);
 
 /// A counter that runs evenly, on all cores alike, at a rate of the machine's own: half the price of asking the
 /// system for the time. 0 where there is none.

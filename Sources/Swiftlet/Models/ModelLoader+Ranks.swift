@@ -26,13 +26,7 @@ extension ModelLoader {
         let files = try ModelFiles(model, config)
         let shape = try shape(of: files)
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
-        let process = config.rankPlacement == .processes ? try MPIRank() : nil
-        if let process, process.count != config.tensorParallelSize {
-            throw LLMError(
-                .invalidConfiguration,
-                "\(process.count) processes were started together; tensor-parallel-size is \(config.tensorParallelSize)"
-            )
-        }
+        let process = try joinProcesses()
         let length = try maxModelLength(of: shape)
         var shards = try shards(of: shape)
         if let process { shards = [shards[process.rank]] }
@@ -41,6 +35,16 @@ extension ModelLoader {
             maxModelLength: length, maxBatchedTokens: try maxBatchedTokens(length), checkpoint: checkpoint)
         try plan.checkFits(available: availableMemory(process))
         return PreparedModel(files: files, checkpoint: checkpoint, plan: plan, process: process)
+    }
+
+    /// With those that a launcher started together, if ranks are to be processes.
+    private func joinProcesses() throws(LLMError) -> MPIRank? {
+        guard config.rankPlacement == .processes else { return nil }
+        let world =
+            if let world = config.world { world } else {
+                try MPIWorld.start(ranks: config.tensorParallelSize, replicas: 1, logger: logger)
+            }
+        return MPIRank(world, threads: threadCount(world))
     }
 
     /// Of all ranks.
@@ -55,18 +59,15 @@ extension ModelLoader {
     /// This process's share of what is free on the machine, or the engine's share of that.
     private func availableMemory(_ process: MPIRank?, loaded bytes: Int = 0) -> Int? {
         Platform.availableMemory().map { free in
-            min(free / (process?.neighbours ?? 1), config.processShare.memory.map { max(0, $0 - bytes) } ?? .max)
+            min(free / (process?.world.neighbours ?? 1), config.processShare.memory.map { max(0, $0 - bytes) } ?? .max)
         }
     }
 
-    /// Of all ranks of this process. Launchers bind a process to its cores; where one did not, the processes of a machine
-    /// share them.
-    func threadCount(_ process: MPIRank?) -> Int {
-        guard config.threads == nil, let process else {
-            let own = config.processShare.part(of: config.threads ?? Platform.coreCount()).count
-            return max(own, process == nil ? config.tensorParallelSize : 1)
-        }
-        return max(1, Platform.coreCount() / (Platform.isBound ? 1 : process.neighbours))
+    /// Of all ranks of this process.
+    func threadCount(_ world: MPIWorld?) -> Int {
+        if config.threads == nil, let world { return world.coreCount }
+        let own = config.processShare.part(of: config.threads ?? Platform.coreCount()).count
+        return max(own, world == nil ? config.tensorParallelSize : 1)
     }
 
     /// Starts the threads of the other ranks of this process, which load their shards and wait for batches.
@@ -76,7 +77,7 @@ extension ModelLoader {
         _ prepared: PreparedModel, _ wrap: @escaping @Sendable (CPUBackend) -> Other
     ) throws(LLMError) -> CPUBackend {
         let (plan, files) = (prepared.plan, prepared.files)
-        let threads = threadCount(prepared.process)
+        let threads = threadCount(prepared.process?.world)
         if let process = prepared.process { return try makeBackend(plan, threads, link: .processes(process)) }
         guard plan.shards.count > 1 else { return try makeBackend(plan, threads) }
         // Of all engines of the process together: with more than there are cores, they park.

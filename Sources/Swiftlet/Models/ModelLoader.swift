@@ -217,7 +217,7 @@ package struct ModelLoader: Sendable {
         let named = config.quantization?.rawValue ?? model.storedQuantization?.summary
         let weights = named.map { " with \($0) weights" } ?? ""
         let ranks = config.tensorParallelSize > 1 ? " in \(config.tensorParallelSize) ranks" : ""
-        let threads = threadCount(backend.process)
+        let threads = threadCount(backend.process?.world)
         let cached = config.kvCacheType == .automatic ? "" : " in \(config.kvCacheType.rawValue)"
         return """
             \(model.family.modelType), \(size) M parameters, \(type)\(weights); kernels \(backend.levelName), \

@@ -15,12 +15,6 @@ package final class CPUExperts {
         gateUp: [CPUMatrix], down: [CPUMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
     ) throws(LLMError) {
         precondition(gateUp.count == shape.count && down.count == shape.count)
-        guard down.allSatisfy({ 2 * $0.value.columns == gateUp[0].value.rows }) else {
-            throw LLMError(
-                .unsupportedModel,
-                "the experts' columns are in an order of their own (act-order), which ranks can't share out: "
-                    + "tensor-parallel-size must be 1")
-        }
         for all in [gateUp, down] {
             guard all.allSatisfy({ $0.isStored(like: all[0]) }) else {
                 throw LLMError(.unsupportedModel, "the experts of a layer are quantised in different ways")
@@ -52,7 +46,9 @@ package final class CPUExperts {
 extension CPUMatrix {
     fileprivate func isStored(like other: CPUMatrix) -> Bool {
         let (a, b) = (value, other.value)
-        precondition(a.rows == b.rows && a.columns == b.columns && a.dtype == b.dtype)
+        // Of columns in an order of their own a rank has more, filled up in each expert's own way.
+        precondition(a.rows == b.rows && a.dtype == b.dtype)
+        precondition(a.columns == b.columns || columnOrder != nil && other.columnOrder != nil)
         return a.format == b.format && a.groups.columns == b.groups.columns
             && a.groups.has_zeros == b.groups.has_zeros && a.groups.scales_are_f16 == b.groups.scales_are_f16
     }

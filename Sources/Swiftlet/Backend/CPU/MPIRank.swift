@@ -1,11 +1,11 @@
-// MPIRank: one of several processes, on one machine or many, that mpirun or srun started. Used by its engine's thread.
+// MPIRank: one of a replica's processes, on one machine or many, that mpirun or srun started. Used by its engine's
+// thread.
 //
 // MPI adds in an order of its own choosing, so sums are not left to it: the ranks' partials are carried to where they
 // are added up in the order of the ranks, by the same code as in one process. Small ones go to every rank; of large ones
-// each rank adds up a slice for all, which is fewer bytes.
+// each rank adds up a slice for all, which is fewer bytes. They are plain messages between pairs: faster than MPI's
+// gathering over shared memory, and unlike it they can be given up when the other one has died.
 // Invariant: all ranks make the same calls in the same order with the same counts.
-
-import CSwiftletKernels
 
 package final class MPIRank {
     /// Words of a batch that cross in one broadcast; a larger one takes a second. A batch of 256 decodes has fewer, as
@@ -13,82 +13,133 @@ package final class MPIRank {
     private static let message = 4096
     /// Bytes of a partial from which on each rank adds up a slice.
     private static let sliced = 32 << 10
+    private static let tag: Int32 = 1
+    /// Seconds of waiting without a pause.
+    private static let spinning = 0.002
 
     package let rank: Int
     package let count: Int
-    /// Processes on this machine, which share its memory.
-    package let neighbours: Int
-    private let mpi: MPILibrary
-    private var hasEnded = false
+    package let world: MPIWorld
+    /// Whether this machine has cores for all of its processes: who waits for another then doesn't take one from it.
+    package let spins: Bool
+    private let communicator: MPILibrary.Handle
+    private let transfers: UnsafeMutablePointer<MPILibrary.Handle?>  // [2 ranks], those under way; receives first
+    private var transferCount = 0
+    private var receiveCount = 0
     private var incoming: [Float] = []  // [ranks] of partials or slices
-    private var sizes: [Int32]  // [ranks]
-    private var starts: [Int32]  // [ranks]
-    private var ownSizes: [Int32]  // [ranks]
-    private var ownStarts: [Int32]  // [ranks]
+    private var hasEnded = false
 
-    /// Initialises MPI, once in a process.
-    ///
-    /// - Throws: `invalidConfiguration` when Open MPI is not there.
-    package init() throws(LLMError) {
-        let mpi = try MPILibrary()
-        var provided: Int32 = 0
-        try Self.check(mpi, mpi.initThread(nil, nil, 1, &provided), "MPI_Init_thread")  // MPI_THREAD_FUNNELED
-        // Whoever leaves without a proper end takes the others along, under any launcher.
-        swiftlet_at_exit(unsafeBitCast(mpi.abort, to: UnsafeMutableRawPointer.self), mpi.world)
-        try Self.check(mpi, mpi.setErrorHandler(mpi.world, mpi.errorsReturn), "MPI_Comm_set_errhandler")
-        var (number, size, near): (Int32, Int32, Int32) = (0, 0, 0)
-        var machine: MPILibrary.Handle?
-        try Self.check(mpi, mpi.rank(mpi.world, &number), "MPI_Comm_rank")
-        try Self.check(mpi, mpi.size(mpi.world, &size), "MPI_Comm_size")
-        // 0: MPI_COMM_TYPE_SHARED.
-        try Self.check(mpi, mpi.splitType(mpi.world, 0, number, mpi.noInfo, &machine), "MPI_Comm_split_type")
-        try Self.check(mpi, mpi.size(machine!, &near), "MPI_Comm_size")
-        self.mpi = mpi
-        rank = Int(number)
-        count = Int(size)
-        neighbours = Int(near)
-        let zeros = [Int32](repeating: 0, count: Int(size))
-        (sizes, starts, ownSizes, ownStarts) = (zeros, zeros, zeros, zeros)
+    /// - Parameter threads: Of this process.
+    package init(_ world: MPIWorld, threads: Int) {
+        self.world = world
+        rank = world.rankInReplica
+        count = world.rankCount
+        spins = world.hasCores(for: threads)
+        communicator = world.replica.handle
+        transfers = .allocate(capacity: 2 * count)
+        transfers.initialize(repeating: nil, count: 2 * count)
     }
 
-    private static func check(_ mpi: MPILibrary, _ result: Int32, _ call: String) throws(LLMError) {
-        guard result != 0 else { return }
-        var text = [CChar](repeating: 0, count: 512)  // MPI_MAX_ERROR_STRING is 256
-        var length: Int32 = 0
-        _ = mpi.errorText(result, &text, &length)
-        let message = String(decoding: text.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        throw LLMError(.engineFailed, "\(call) failed: \(message)")
-    }
+    deinit { transfers.deallocate() }
 
-    private func check(_ result: Int32, _ call: String) throws(LLMError) { try Self.check(mpi, result, call) }
-
-    /// The proper end: rank 0 tells the others, and all leave MPI together.
+    /// The proper end: rank 0 tells the others.
     package func end() {
         guard !hasEnded else { return }
         hasEnded = true
         if rank == 0 {
             var nothing = [Int32](repeating: 0, count: Self.message)
-            guard (try? broadcastFirst(&nothing, Self.message)) != nil else { return }
+            guard (try? broadcast(&nothing, Self.message)) != nil else { return }
         }
-        if mpi.finalize() == 0 { swiftlet_at_exit(nil, nil) }
+        if world.replicaCount == 1 { world.finish() }
     }
 
     /// This rank can't go on: MPI ends all others when this process ends, and nothing more is said to them.
     package func fail() { hasEnded = true }
 
-    /// The smallest of what the ranks have.
-    package func minimum(_ value: Int) throws(LLMError) -> Int {
-        var (own, least) = (Int64(value), Int64(0))
-        try check(mpi.allReduce(&own, &least, 1, mpi.int64, mpi.minimum, mpi.world), "MPI_Allreduce")
-        return Int(least)
+    // MARK: - Messages
+
+    private func send(_ bytes: UnsafeRawBufferPointer, to other: Int) throws(LLMError) {
+        guard !bytes.isEmpty else { return }
+        let result = world.mpi.startSend(
+            bytes.baseAddress, Int32(bytes.count), world.mpi.byte, Int32(other), Self.tag, communicator,
+            transfers + transferCount)
+        try world.mpi.check(result, "MPI_Isend")
+        transferCount += 1
+    }
+
+    private func receive(_ bytes: UnsafeMutableRawBufferPointer, from other: Int) throws(LLMError) {
+        guard !bytes.isEmpty else { return }
+        let result = world.mpi.startReceive(
+            bytes.baseAddress, Int32(bytes.count), world.mpi.byte, Int32(other), Self.tag, communicator,
+            transfers + transferCount)
+        try world.mpi.check(result, "MPI_Irecv")
+        transferCount += 1
+        receiveCount = transferCount
+    }
+
+    /// Waits for all that is under way. A step may be long in coming: MPI's own waiting would take a core all the while,
+    /// and never end when another process has died.
+    private func wait(_ call: String) throws(LLMError) {
+        defer { (transferCount, receiveCount) = (0, 0) }
+        var start: Double?
+        while try !areDone(call) {
+            do throws(LLMError) {
+                try world.check()
+            } catch {
+                giveUp()
+                throw error
+            }
+            let now = Platform.monotonicSeconds()
+            let waited = now - (start ?? now)
+            start = start ?? now
+            if waited > Self.spinning || !spins { Platform.sleep(microseconds: waited > 1 ? 1000 : spins ? 50 : 10) }
+        }
+    }
+
+    private func areDone(_ call: String) throws(LLMError) -> Bool {
+        var isDone: Int32 = 0
+        try world.mpi.check(world.mpi.testAll(Int32(transferCount), transfers, &isDone, nil), call)
+        return isDone != 0
+    }
+
+    /// Their memory will be freed: what the living have begun comes to its end, what the dead should send or take never
+    /// does.
+    private func giveUp() {
+        for index in 0..<receiveCount where transfers[index] != nil { _ = world.mpi.cancel(transfers + index) }
+        for _ in 0..<1000 where (try? areDone("MPI_Testall")) == false { Platform.sleep(microseconds: 1000) }
+    }
+
+    /// Gives every other rank a part of something and gets one from each, at once.
+    private func exchange(
+        _ outgoing: (_ rank: Int) -> UnsafeBufferPointer<Float>,
+        _ incoming: (_ rank: Int) -> UnsafeMutableBufferPointer<Float>
+    ) throws(LLMError) {
+        for other in 0..<count where other != rank {
+            try receive(UnsafeMutableRawBufferPointer(incoming(other)), from: other)
+        }
+        // Each begins with its neighbour, so that not all send to the same one.
+        for step in 1..<max(1, count) {
+            let other = (rank + step) % count
+            try send(UnsafeRawBufferPointer(outgoing(other)), to: other)
+        }
+        try wait("MPI_Testall")
     }
 
     /// What all ranks give here, in their order.
     package func allOf(_ value: Int) throws(LLMError) -> [Int] {
-        var own = Int64(value)
-        var all = [Int64](repeating: 0, count: count)
-        try check(mpi.allGather(&own, 1, mpi.int64, &all, 1, mpi.int64, mpi.world), "MPI_Allgather")
-        return all.map { Int($0) }
+        var all = [Int](repeating: value, count: count)
+        try all.withUnsafeMutableBufferPointer { (all: inout UnsafeMutableBufferPointer<Int>) throws(LLMError) in
+            let width = MemoryLayout<Int>.size
+            let bytes = UnsafeMutableRawBufferPointer(all)
+            for other in 0..<count where other != rank {
+                try receive(
+                    UnsafeMutableRawBufferPointer(rebasing: bytes[other * width..<(other + 1) * width]), from: other)
+            }
+            let own = UnsafeRawBufferPointer(rebasing: bytes[rank * width..<(rank + 1) * width])
+            for other in 0..<count where other != rank { try send(own, to: other) }
+            try wait("MPI_Testall")
+        }
+        return all
     }
 
     // MARK: - The batch
@@ -97,28 +148,18 @@ package final class MPIRank {
     package func broadcast(_ batch: Batch) throws(LLMError) -> Bool {
         let words = batch.words
         let first = min(Self.message, words.count)
-        try broadcastFirst(words.baseAddress!, first)
+        try broadcast(words.baseAddress!, first)
         guard batch.tokenCount > 0 else { return false }
         let rest = batch.contents.count - first
-        if rest > 0 {
-            try check(
-                mpi.broadcast(words.baseAddress! + first, Int32(rest), mpi.int32, 0, mpi.world), "MPI_Bcast")
-        }
+        if rest > 0 { try broadcast(words.baseAddress! + first, rest) }
         return true
     }
 
-    /// A step may be long in coming: MPI's own waiting would take a core all the while.
-    private func broadcastFirst(_ words: UnsafeMutablePointer<Int32>, _ count: Int) throws(LLMError) {
-        var request: MPILibrary.Handle?
-        try check(mpi.startBroadcast(words, Int32(count), mpi.int32, 0, mpi.world, &request), "MPI_Ibcast")
-        let start = Platform.monotonicSeconds()
-        while true {
-            var isDone: Int32 = 0
-            try check(mpi.test(&request, &isDone, nil), "MPI_Test")
-            if isDone != 0 { return }
-            let waited = Platform.monotonicSeconds() - start
-            if waited > 0.002 { Platform.sleep(microseconds: waited > 1 ? 1000 : 50) }
-        }
+    private func broadcast(_ words: UnsafeMutablePointer<Int32>, _ count: Int) throws(LLMError) {
+        let result = world.mpi.startBroadcast(words, Int32(count), world.mpi.int32, 0, communicator, transfers)
+        try world.mpi.check(result, "MPI_Ibcast")
+        transferCount = 1
+        try wait("MPI_Ibcast")
     }
 
     // MARK: - Sums
@@ -129,7 +170,9 @@ package final class MPIRank {
         if incoming.count < needed { incoming = Array(repeating: 0, count: needed) }
     }
 
-    /// Calls `sum` with the partials of all ranks, each `floats` long, or with their sum alone.
+    /// Calls `add` with the partials of all ranks, or gives their sum alone.
+    ///
+    /// - Returns: How many there are in `parts` to be added up, each `floats` long.
     package func gatherPartials(
         _ own: UnsafeMutablePointer<Float>, _ floats: Int, parts: UnsafeMutablePointer<UnsafePointer<Float>?>,
         add: (_ count: Int, _ floats: Int, _ into: UnsafeMutablePointer<Float>) -> Void
@@ -138,34 +181,37 @@ package final class MPIRank {
             (area: inout UnsafeMutableBufferPointer<Float>) throws(LLMError) -> Int in
             let memory = area.baseAddress!
             guard count > 2, floats * 4 >= Self.sliced else {
-                try check(
-                    mpi.allGather(own, Int32(floats), mpi.float, memory, Int32(floats), mpi.float, mpi.world),
-                    "MPI_Allgather")
-                for rank in 0..<count { parts[rank] = UnsafePointer(memory + rank * floats) }
+                try exchange {
+                    _ in
+                    UnsafeBufferPointer(start: own, count: floats)
+                } _: {
+                    UnsafeMutableBufferPointer(start: memory + $0 * floats, count: floats)
+                }
+                for other in 0..<count { parts[other] = UnsafePointer(other == rank ? own : memory + other * floats) }
                 return count
             }
             // Slice r of every rank's partial to rank r; of the sums, all slices to everybody.
             let slice = ((floats + count - 1) / count + 15) / 16 * 16
-            for rank in 0..<count {
-                ownStarts[rank] = Int32(min(floats, rank * slice))
-                ownSizes[rank] = Int32(min(floats, (rank + 1) * slice)) - ownStarts[rank]
+            func slices(_ other: Int, of all: UnsafeMutablePointer<Float>) -> UnsafeMutableBufferPointer<Float> {
+                let start = min(floats, other * slice)
+                return UnsafeMutableBufferPointer(start: all + start, count: min(floats, start + slice) - start)
             }
-            let mine = Int(ownSizes[rank])
-            for rank in 0..<count {
-                sizes[rank] = Int32(mine)
-                starts[rank] = Int32(rank * mine)
+            let mine = slices(rank, of: own)
+            try exchange {
+                UnsafeBufferPointer(slices($0, of: own))
+            } _: {
+                UnsafeMutableBufferPointer(start: memory + $0 * slice, count: mine.count)
             }
-            try check(
-                mpi.allToAllVariable(
-                    own, ownSizes, ownStarts, mpi.float, memory, sizes, starts, mpi.float, mpi.world),
-                "MPI_Alltoallv")
-            for rank in 0..<count { parts[rank] = UnsafePointer(memory + rank * mine) }
-            let total = memory + count * mine
-            if mine > 0 { add(count, mine, total + Int(ownStarts[rank])) }
-            try check(
-                mpi.allGatherVariable(
-                    mpi.inPlace, 0, mpi.float, total, ownSizes, ownStarts, mpi.float, mpi.world),
-                "MPI_Allgatherv")
+            for other in 0..<count {
+                parts[other] = UnsafePointer(other == rank ? mine.baseAddress! : memory + other * slice)
+            }
+            let total = memory + count * slice
+            if !mine.isEmpty { add(count, mine.count, total + (mine.baseAddress! - own)) }
+            try exchange { _ in
+                UnsafeBufferPointer(slices(rank, of: total))
+            } _: {
+                slices($0, of: total)
+            }
             parts[0] = UnsafePointer(total)
             return 1
         }
@@ -179,9 +225,14 @@ package final class MPIRank {
         _ own: UnsafeMutablePointer<Float>?, _ floats: Int, into all: UnsafeMutablePointer<Float>?, counts: [Int32],
         starts: [Int32]
     ) throws(LLMError) {
-        try check(
-            mpi.gatherVariable(
-                rank == 0 ? mpi.inPlace : UnsafeMutableRawPointer(own), Int32(floats), mpi.float, all, counts, starts,
-                mpi.float, 0, mpi.world), "MPI_Gatherv")
+        if rank == 0 {
+            for other in 1..<max(1, count) {
+                let place = UnsafeMutableBufferPointer(start: all! + Int(starts[other]), count: Int(counts[other]))
+                try receive(UnsafeMutableRawBufferPointer(place), from: other)
+            }
+        } else {
+            try send(UnsafeRawBufferPointer(UnsafeBufferPointer(start: own, count: floats)), to: 0)
+        }
+        try wait("MPI_Testall")
     }
 }

@@ -30,7 +30,7 @@ package enum RankLink {
     var spins: Bool {
         switch self {
         case .threads(let link): link.spins
-        case .processes: true
+        case .processes(let link): link.spins
         }
     }
 
@@ -62,7 +62,7 @@ package enum RankLink {
         case .threads(let link):
             let all = try link.exchange(UnsafeMutableRawPointer(bitPattern: value))
             return all.reduce(value) { min($0, Int(bitPattern: $1)) }
-        case .processes(let link): return try link.minimum(value)
+        case .processes(let link): return try link.allOf(value).min()!
         }
     }
 }
