@@ -56,10 +56,13 @@ let package = Package(
         .target(name: "CSwiftletKernels"),
         // The demo model, embedded with #embed.
         .target(name: "CSwiftletDemoModel", exclude: ["model"]),
+        // CUDA kernels, embedded as text with #embed: nothing of CUDA is needed to build.
+        .target(name: "CSwiftletCUDA", exclude: ["kernels"]),
         .target(
             name: "Swiftlet",
             dependencies: [
                 "SwiftletJSON", "SwiftletTokenizer", "SwiftletTemplate", "CSwiftletKernels", "CSwiftletDemoModel",
+                "CSwiftletCUDA",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -114,6 +117,8 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .target(name: "CSwiftletTestSupport", path: "Tests/CSwiftletTestSupport"),
+        // A CUDA driver, NVRTC and cublasLt for machines without a GPU.
+        .target(name: "CSwiftletCUDAEmulator", path: "Tests/CSwiftletCUDAEmulator", exclude: ["device"]),
         .target(
             name: "SwiftletTestSupport", path: "Tests/SwiftletTestSupport", swiftSettings: swiftSettings),
         .testTarget(
