@@ -53,12 +53,19 @@ package struct DynamicLibrary: Sendable {
         unsafeBitCast(try address(symbol), to: Function.self)
     }
 
-    /// The file that a function came from.
-    package func path(of symbol: String) -> String {
-        var information = Dl_info()
-        guard let address = try? address(symbol), dladdr(address, &information) != 0, let path = information.dli_fname
+    /// The file that a function came from; what the library was opened as where the system does not say.
+    package func path(of symbol: String, maps: String = "/proc/self/maps") -> String {
+        guard let address = try? UInt(bitPattern: address(symbol)),
+            let bytes = try? Platform.readFile(maps, limit: 1 << 24)
         else { return name }
-        return String(cString: path)
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+            let ends = line.prefix { $0 != " " }.split(separator: "-").map { UInt($0, radix: 16) ?? 0 }
+            guard ends.count == 2, ends[0] <= address, address < ends[1], let path = line.firstIndex(of: "/") else {
+                continue
+            }
+            return String(line[path...])
+        }
+        return name
     }
 }
 

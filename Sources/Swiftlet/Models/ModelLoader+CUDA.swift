@@ -3,8 +3,7 @@
 // Invariant: what other processes have of the GPU is never subtracted: what is free is asked for, and only once all that
 // this engine needs besides is there.
 
-import CSwiftletKernels
-import SwiftletTokenizer
+import Logging
 
 extension ModelLoader {
     /// The engine on a GPU.
@@ -47,7 +46,7 @@ extension ModelLoader {
 
     /// The folder for compiled kernels; nil, with a word about it, when there is none to be trusted.
     func cubinCache() -> CubinCache? {
-        guard let path = CubinCache.path() else { return nil }
+        guard let path = cubinFolder else { return nil }
         do throws(LLMError) {
             return try CubinCache(path)
         } catch {
@@ -101,7 +100,7 @@ extension ModelLoader {
         let sequences = min(config.maxSequences, plan.maxBatchedTokens)
         let length = min(plan.maxBatchedTokens, plan.maxModelLength)
         let blocks = (length + config.blockSize - 1) / config.blockSize
-        decoder.caches = try makeCaches(of: shard, gpu, blockCount: blocks)
+        decoder.caches = try makeCaches(of: shard, decoder.backend, blockCount: blocks)
         defer {
             gpu.dropGraphs()
             decoder.caches = []

@@ -1,6 +1,8 @@
 // ModelLoader: which device a model runs on, and the thread that loads and runs it there.
 // Invariant: what an option asks for and a device does not have is refused by name, or (device auto) left to the CPU.
 
+import Logging
+
 extension ModelLoader {
     /// Loads the model on a thread of its own, which runs its engine until that is told to stop.
     package func start(_ mailbox: Mailbox) async throws -> LoadedModel {

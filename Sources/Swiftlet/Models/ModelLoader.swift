@@ -26,6 +26,8 @@ package struct ModelLoader: Sendable {
     package var config: EngineConfig
     let logger: Logger
     let processors: [any LogitsProcessor]
+    /// Where kernels that were compiled for GPUs are kept.
+    package var cubinFolder = CubinCache.path()
 
     package init(
         model: String?, tokenizerPath: String?, config: EngineConfig, logger: Logger,
@@ -92,6 +94,9 @@ package struct ModelLoader: Sendable {
             device: config.device == .cuda ? .cuda : .cpu, summary: summary(modelConfig, plan, machine, blockCount))
         return (engine, loaded)
     }
+
+    /// Whether the library was built with its model's weights.
+    package static var hasDemoWeights: Bool { swiftlet_demo_file("model.safetensors", nil) != nil }
 
     /// The model inside this library.
     package static var demoModel: ModelFiles {

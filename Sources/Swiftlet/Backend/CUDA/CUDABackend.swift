@@ -7,7 +7,7 @@
 //
 // Invariant: eager steps and graphs have the same rows, kernels, split counts and algorithms, so the same tokens.
 
-package import CSwiftletKernels
+import CSwiftletKernels
 
 package final class CUDABackend: Backend {
     package typealias Matrix = CUDAMatrix

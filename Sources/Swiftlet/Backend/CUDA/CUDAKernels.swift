@@ -18,6 +18,19 @@ package struct CUDAShapes: Sendable, Hashable {
     package var skippedQueryHeads: Int
     package var blockSize: Int
 
+    package init(
+        dtype: swiftlet_dtype, headDim: Int, queryHeads: Int, keyValueHeads: Int, queryGroup: Int,
+        skippedQueryHeads: Int, blockSize: Int
+    ) {
+        self.dtype = dtype
+        self.headDim = headDim
+        self.queryHeads = queryHeads
+        self.keyValueHeads = keyValueHeads
+        self.queryGroup = queryGroup
+        self.skippedQueryHeads = skippedQueryHeads
+        self.blockSize = blockSize
+    }
+
     package init(_ shard: Shard, dtype: swiftlet_dtype, blockSize: Int) {
         self.dtype = dtype
         headDim = shard.config.headDimension

@@ -104,7 +104,7 @@ package struct CUDASearch: Sendable {
     }
 
     /// Opens a library, and before it what it needs and would not find by itself.
-    func open(_ name: CUDALibraries.Name) throws(LLMError) -> DynamicLibrary {
+    package func open(_ name: CUDALibraries.Name) throws(LLMError) -> DynamicLibrary {
         switch name {
         case .compiler:
             // It opens its built-ins by their bare name.

@@ -2,7 +2,7 @@
 //
 // Invariant: every piece starts on 256 bytes, and its owner keeps the device.
 
-package import CSwiftletKernels
+import CSwiftletKernels
 
 /// Memory of a GPU. Not zeroed.
 struct DeviceMemory: ~Copyable {

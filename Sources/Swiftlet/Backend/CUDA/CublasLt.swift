@@ -1,28 +1,28 @@
 // CublasLt: the functions of cublasLt that matrix products need, and owners of the objects that they make.
 // Invariant: descriptors say what the library's own enumerations say; the numbers are those of cublasLt.h.
 
-struct CublasLt: Sendable {
-    typealias Handle = UnsafeMutableRawPointer
-    typealias Status = Int32
-    typealias Out = UnsafeMutablePointer<Handle?>
+package struct CublasLt: Sendable {
+    package typealias Handle = UnsafeMutableRawPointer
+    package typealias Status = Int32
+    package typealias Out = UnsafeMutablePointer<Handle?>
 
-    let version: @Sendable @convention(c) () -> Int
-    let create: @Sendable @convention(c) (Out) -> Status
-    let destroy: @Sendable @convention(c) (Handle) -> Status
-    let createProduct: @Sendable @convention(c) (Out, Int32, Int32) -> Status
-    let destroyProduct: @Sendable @convention(c) (Handle) -> Status
-    let setProduct: @Sendable @convention(c) (Handle, Int32, UnsafeRawPointer, Int) -> Status
-    let createLayout: @Sendable @convention(c) (Out, Int32, UInt64, UInt64, Int64) -> Status
-    let destroyLayout: @Sendable @convention(c) (Handle) -> Status
-    let createPreference: @Sendable @convention(c) (Out) -> Status
-    let destroyPreference: @Sendable @convention(c) (Handle) -> Status
-    let setPreference: @Sendable @convention(c) (Handle, Int32, UnsafeRawPointer, Int) -> Status
-    let candidates:
+    package let version: @Sendable @convention(c) () -> Int
+    package let create: @Sendable @convention(c) (Out) -> Status
+    package let destroy: @Sendable @convention(c) (Handle) -> Status
+    package let createProduct: @Sendable @convention(c) (Out, Int32, Int32) -> Status
+    package let destroyProduct: @Sendable @convention(c) (Handle) -> Status
+    package let setProduct: @Sendable @convention(c) (Handle, Int32, UnsafeRawPointer, Int) -> Status
+    package let createLayout: @Sendable @convention(c) (Out, Int32, UInt64, UInt64, Int64) -> Status
+    package let destroyLayout: @Sendable @convention(c) (Handle) -> Status
+    package let createPreference: @Sendable @convention(c) (Out) -> Status
+    package let destroyPreference: @Sendable @convention(c) (Handle) -> Status
+    package let setPreference: @Sendable @convention(c) (Handle, Int32, UnsafeRawPointer, Int) -> Status
+    package let candidates:
         @Sendable @convention(c) (
             Handle, Handle, Handle, Handle, Handle, Handle, Handle, Int32, UnsafeMutableRawPointer,
             UnsafeMutablePointer<Int32>
         ) -> Status
-    let multiply:
+    package let multiply:
         @Sendable @convention(c) (
             Handle, Handle, UnsafeRawPointer, UInt64, Handle, UInt64, Handle, UnsafeRawPointer, UInt64, Handle, UInt64,
             Handle, UnsafeRawPointer, UInt64, Int, Handle
@@ -44,13 +44,13 @@ struct CublasLt: Sendable {
         multiply = try libraries.function(.blas, "cublasLtMatmul")
     }
 
-    func check(_ status: Status, _ what: @autoclosure () -> String) throws(LLMError) {
+    package func check(_ status: Status, _ what: @autoclosure () -> String) throws(LLMError) {
         guard status != 0 else { return }
         throw LLMError(status == 3 ? .outOfMemory : .engineFailed, "cublasLt: \(what()) failed (status \(status))")
     }
 
     /// What `create` made.
-    func made(_ what: String, _ create: (Out) -> Status) throws(LLMError) -> Handle {
+    package func made(_ what: String, _ create: (Out) -> Status) throws(LLMError) -> Handle {
         var handle: Handle?
         try check(create(&handle), what)
         guard let handle else { throw LLMError(.engineFailed, "cublasLt: \(what) gave nothing") }
@@ -60,7 +60,7 @@ struct CublasLt: Sendable {
 
 /// A product x [rows, columns] times the transpose of W [outputs, columns], with float32 sums. As the library sees it,
 /// which takes columns for rows: [outputs, rows] = W x.
-final class CublasLtProduct {
+package final class CublasLtProduct {
     private let functions: CublasLt
     let product: CublasLt.Handle
     let weights: CublasLt.Handle
