@@ -54,7 +54,7 @@ package struct SelfTest: Sendable {
         }.value()
     }
 
-    private func runOnCPU(_ report: (SelfTestResult) -> Void) throws(LLMError) {
+    private func runOnCPU(_ report: @escaping (SelfTestResult) -> Void) throws(LLMError) {
         for level in levels {
             for shape in KernelShape.all {
                 let backend = try CPUBackend(level: level, threads: 2, isPinned: false, dtype: shape.dtype)
@@ -74,7 +74,7 @@ package struct SelfTest: Sendable {
         }
     }
 
-    private func runOnGPU(_ report: (SelfTestResult) -> Void) throws(LLMError) {
+    private func runOnGPU(_ report: @escaping (SelfTestResult) -> Void) throws(LLMError) {
         let cache = cubinFolder.flatMap { path in try? CubinCache(path) }
         for shape in KernelShape.all {
             let device = try CUDADevice(libraries)
