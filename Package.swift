@@ -58,6 +58,8 @@ let package = Package(
         .target(name: "CSwiftletDemoModel", exclude: ["model"]),
         // CUDA kernels, embedded as text with #embed: nothing of CUDA is needed to build.
         .target(name: "CSwiftletCUDA", exclude: ["kernels"]),
+        // Checks of these kernels, for `selftest` and for tests.
+        .target(name: "CSwiftletCUDAChecks"),
         .target(
             name: "Swiftlet",
             dependencies: [
