@@ -63,6 +63,8 @@ let package = Package(
             cSettings: [.define("SWIFTLET_WITHOUT_DEMO_MODEL", .when(traits: ["WithoutDemoModel"]))]),
         // CUDA kernels, embedded as text with #embed: nothing of CUDA is needed to build.
         .target(name: "CSwiftletCUDA", exclude: ["kernels"]),
+        // Checks of these kernels, for `selftest` and for tests.
+        .target(name: "CSwiftletCUDAChecks"),
         .target(
             name: "Swiftlet",
             dependencies: [

@@ -344,10 +344,11 @@ struct sigaction previous[NSIG];
 
 void handle_fault(int signal, siginfo_t *info, void *context) {
     if (runner.is_running) {
-        runner.status = signal == SIGSEGV || signal == SIGBUS ? illegal_address : misaligned_address;
-        runner.message = signal == SIGILL || signal == SIGTRAP
-                             ? "a vector that is not aligned, or an index beyond an array"
-                             : "an access beyond an allocation, or a stack that is too small";
+        bool is_trap = signal == SIGILL || signal == SIGTRAP;
+        runner.status = signal == SIGFPE ? launch_failed : is_trap ? misaligned_address : illegal_address;
+        runner.message = signal == SIGFPE ? "a division by zero"
+                         : is_trap        ? "a vector that is not aligned, or an index beyond an array"
+                                          : "an access beyond an allocation, or a stack that is too small";
         siglongjmp(runner.escape, 1);
     }
     struct sigaction &old = previous[signal];
@@ -362,7 +363,7 @@ void install_handlers() {
         struct sigaction action = {};
         action.sa_sigaction = handle_fault;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-        for (int signal : {SIGSEGV, SIGBUS, SIGILL, SIGTRAP}) sigaction(signal, &action, &previous[signal]);
+        for (int signal : {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE}) sigaction(signal, &action, &previous[signal]);
     });
     static thread_local std::unique_ptr<char[]> stack;
     if (stack) return;

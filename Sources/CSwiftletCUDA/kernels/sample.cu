@@ -191,7 +191,7 @@ __device__ inline void find_cut(const SampleRow &row, bool by_mass, u64 target, 
                 u64 inside = bin < 0 ? 0 : by_mass ? shared.mass[bin] : shared.count[bin];
                 u64 count = bin < 0 ? 0 : shared.count[bin];
                 u64 needed = target - taken;  // of the equal ones; by mass, each has inside / count
-                if (by_mass && inside >= count) needed = (needed + inside / count - 1) / (inside / count);
+                if (by_mass && count > 0 && inside >= count) needed = (needed + inside / count - 1) / (inside / count);
                 shared.ties = (unsigned)(needed < 1 ? 1 : needed < count ? needed : count);
                 shared.key = bin < 0 ? 0 : key << (top - shifts[level]) | (unsigned)bin;
             }
