@@ -69,7 +69,7 @@ let package = Package(
             name: "Swiftlet",
             dependencies: [
                 "SwiftletJSON", "SwiftletTokenizer", "SwiftletTemplate", "CSwiftletKernels", "CSwiftletDemoModel",
-                "CSwiftletCUDA",
+                "CSwiftletCUDA", "CSwiftletCUDAChecks",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -27,17 +27,23 @@ package struct SelfTest: Sendable {
     private let libraries: CUDALibraries
     private let cubinFolder: String?
     private let levels: [String]
+    private let effort: Int
 
-    /// - Parameter libraries: CUDA's, or a stand-in.
+    /// - Parameters:
+    ///   - libraries: CUDA's, or a stand-in.
+    ///   - levels: Of the CPU's kernels.
+    ///   - effort: 0 is short enough for an emulated GPU.
     package init(
         device: EngineConfig.Device, model: String? = nil, libraries: CUDALibraries = CUDALibraries(),
-        cubinFolder: String? = CubinCache.path(), levels: [String] = CPUBackend.supportedLevelNames
+        cubinFolder: String? = CubinCache.path(), levels: [String] = CPUBackend.supportedLevelNames,
+        effort: Int = 1
     ) {
         self.device = device
         self.model = model
         self.libraries = libraries
         self.cubinFolder = cubinFolder
         self.levels = levels
+        self.effort = effort
     }
 
     /// Runs all checks, on a thread of their own: a GPU's context belongs to one.
@@ -80,7 +86,9 @@ package struct SelfTest: Sendable {
             let device = try CUDADevice(libraries)
             let backend = try CUDABackend(
                 device, libraries, shapes: shape.cuda, limits: KernelShape.limits, cache: cache, usesGraphs: false)
-            KernelChecks(backend, shape, "\(device.description.name) \(shape.name)", report).run()
+            let subject = "\(device.description.name) \(shape.name)"
+            try checkKernels(backend, subject, libraries, effort: effort, report)
+            KernelChecks(backend, shape, subject, report).run()
         }
         for dtype in [EngineConfig.DataType.float32, .bfloat16] {
             try checkModelOnGPU(dtype, report)

@@ -65,7 +65,7 @@ package final class CUDAKernels {
     /// For at most 1, 2, 4 and 8 rows.
     let linearSmall: [Kernel]
     let linearFinish, ropeAndStore, attentionDecode, attentionCombine, attentionPrefill, sampleRows: Kernel
-    private let module: CUDADriver.Handle
+    let module: CUDADriver.Handle
     private let device: CUDADevice
 
     init(
