@@ -3,8 +3,10 @@
 
 import CSwiftletCUDAEmulator
 import Swiftlet
+import SwiftletJSON
 import SwiftletTestSupport
 import SwiftletTokenizer
+import Synchronization
 import Testing
 
 /// One at a time: the emulator's order of threads and its memory are everybody's.

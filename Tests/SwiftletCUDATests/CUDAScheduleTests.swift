@@ -5,6 +5,7 @@ import CSwiftletCUDAEmulator
 import Swiftlet
 import SwiftletTestSupport
 import SwiftletTokenizer
+import Synchronization
 import Testing
 
 extension CUDATests {

@@ -160,7 +160,7 @@ extension SamplingParams {
     }
 
     static func random(_ count: Int, seed: UInt64) -> SamplingParams {
-        SamplingParams(temperature: 1, maxTokens: count, seed: seed, ignoreEOS: true)
+        SamplingParams(temperature: 1, seed: seed, maxTokens: count, ignoreEOS: true)
     }
 }
 

@@ -28,7 +28,7 @@ package struct CublasLt: Sendable {
             Handle, UnsafeRawPointer, UInt64, Int, Handle
         ) -> Status
 
-    init(_ libraries: CUDALibraries) throws(LLMError) {
+    package init(_ libraries: CUDALibraries) throws(LLMError) {
         version = try libraries.function(.blas, "cublasLtGetVersion")
         create = try libraries.function(.blas, "cublasLtCreate")
         destroy = try libraries.function(.blas, "cublasLtDestroy")
@@ -68,7 +68,7 @@ package final class CublasLtProduct {
     let output: CublasLt.Handle
 
     /// - Parameter isFloat32: The type of x and W; bfloat16 otherwise.
-    init(_ functions: CublasLt, outputs: Int, columns: Int, rows: Int, isFloat32: Bool) throws(LLMError) {
+    package init(_ functions: CublasLt, outputs: Int, columns: Int, rows: Int, isFloat32: Bool) throws(LLMError) {
         self.functions = functions
         let (float, type): (Int32, Int32) = (0, isFloat32 ? 0 : 14)
         // Products in full float32, never in TF32.
