@@ -139,7 +139,8 @@ public struct EngineConfig: Sendable, Hashable {
     package var providedTokens = 512
 
     public init(
-        device: Device = .cpu, dtype: DataType = .automatic, quantization: Quantization? = nil, quantizeHead: Bool = true,
+        device: Device = .cpu, dtype: DataType = .automatic, quantization: Quantization? = nil,
+        quantizeHead: Bool = true,
         kvCacheType: KVCacheType = .automatic, maxModelLength: Int? = nil,
         maxSequences: Int = 256, maxBatchedTokens: Int? = nil, blockSize: Int = 64,
         kvCache: KVCacheSize = .automatic, enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,

@@ -32,16 +32,24 @@ package struct SelfTestCommand: ParsableCommand {
     package init() {}
 
     package func run() throws {
-        let (device, counts, json) = (chosenDevice, Mutex((passed: 0, failed: 0)), json)
-        try SelfTest(device: device, model: model).run { result in
-            counts.withLock {
-                if result.hasPassed { $0.passed += 1 } else { $0.failed += 1 }
-            }
+        let (counts, json) = (Counts(), json)
+        try SelfTest(device: chosenDevice, model: model).run { result in
+            counts.add(result)
             try? File.standardOutput.write(json ? result.json : Array(result.text.utf8))
         }
-        let (passed, failed) = counts.withLock { $0 }
+        let (passed, failed) = counts.both
         if !json { try File.standardOutput.write(Array("\(passed) passed, \(failed) failed\n".utf8)) }
         if failed > 0 || passed == 0 { throw ExitCode.failure }
+    }
+
+    private final class Counts: Sendable {
+        private let counts = Mutex((passed: 0, failed: 0))
+
+        func add(_ result: SelfTestResult) {
+            counts.withLock { if result.hasPassed { $0.passed += 1 } else { $0.failed += 1 } }
+        }
+
+        var both: (passed: Int, failed: Int) { counts.withLock { $0 } }
     }
 
     /// A GPU where auto may choose and there is one.

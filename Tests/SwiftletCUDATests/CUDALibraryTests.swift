@@ -121,7 +121,8 @@ struct CUDALibraryTests {
         let compiler = try CUDACompiler(CUDALibraries())
         for architecture in [80, 90, 120] {
             let shapes = CUDAShapes(
-                dtype: SWIFTLET_BFLOAT16, headDim: 128, queryHeads: 16, keyValueHeads: 8, queryGroup: 2, skippedQueryHeads: 0,
+                dtype: SWIFTLET_BFLOAT16, headDim: 128, queryHeads: 16, keyValueHeads: 8, queryGroup: 2,
+                skippedQueryHeads: 0,
                 blockSize: 64)
             let code = try compiler.cubin(
                 CUDAKernels.program, options: CUDAKernels.options(architecture, shapes), cache: nil)

@@ -176,7 +176,8 @@ package struct MemoryPlan: Sendable {
 
     /// A way out that is not taken yet.
     private var smallerCache: String {
-        engine.kvCacheType == .automatic && engine.device != .cuda ? "; --kv-cache-dtype int8 fits more tokens into the KV cache" : ""
+        engine.kvCacheType == .automatic && engine.device != .cuda
+            ? "; --kv-cache-dtype int8 fits more tokens into the KV cache" : ""
     }
 
     /// Rounded up.

@@ -74,7 +74,7 @@ struct KernelChecks<B: CheckedBackend> {
             state.scheduledTokenCount = sequence.rows
             let blocks = (count + shape.blockSize - 1) / shape.blockSize
             // Not in order, as in a pool that was used.
-            state.blockTable = (0..<blocks).map { Int32(sequence.firstBlock + blocks - 1 - $0) }
+            state.blockTable = (0..<blocks).map { Int32(sequence.firstBlock + $0 ^ 1) }
             return state
         }
         let batch = Batch(maxTokens: KernelSizes.tokens, maxSequences: 16, maxBlocksPerSequence: 16)

@@ -39,7 +39,9 @@ struct ModelRun: Sendable {
         for (index, length) in Self.lengths.enumerated() {
             var params = SamplingParams(temperature: 0, maxTokens: Self.outputLength)
             params.ignoreEOS = true
-            let prompt = (0..<length).map { TokenID(3 + ($0 * 37 + length * 11) % max(1, min(vocabularySize, 1000) - 3)) }
+            let prompt = (0..<length).map {
+                TokenID(3 + ($0 * 37 + length * 11) % max(1, min(vocabularySize, 1000) - 3))
+            }
             let output = outputs[index]
             engine.submit(
                 Submission(

@@ -54,6 +54,18 @@ enum Emulated {
         return try body(Driven(engine, loaded))
     }
 
+    /// A folder without weights: two layers, seven query heads to one key/value head, odd widths.
+    static func writeModel(in folder: TemporaryFolder) throws -> String {
+        _ = try folder.write(
+            """
+            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 72, "num_hidden_layers": 2,
+             "num_attention_heads": 7, "num_key_value_heads": 1, "head_dim": 24, "intermediate_size": 100,
+             "vocab_size": 331, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": true,
+             "max_position_embeddings": 512, "hidden_act": "silu", "torch_dtype": "bfloat16", "eos_token_id": 7}
+            """, "config.json")
+        return folder.path
+    }
+
     /// Everything small: emulated memory is filled with NaN when it is allocated.
     static func small(
         _ dtype: EngineConfig.DataType = .float32, blocks: Int = 24, sequences: Int = 8, tokens: Int = 64,

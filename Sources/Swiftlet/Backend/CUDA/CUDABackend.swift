@@ -68,7 +68,8 @@ package final class CUDABackend: Backend {
         guard shapes.headDim.isMultiple(of: 8), (8...256).contains(shapes.headDim) else {
             throw LLMError(
                 .unsupportedModel,
-                "heads have \(shapes.headDim) dimensions; on GPUs they need a multiple of 8 up to 256: use --device cpu")
+                "heads have \(shapes.headDim) dimensions; on GPUs they need a multiple of 8 up to 256: use --device cpu"
+            )
         }
         self.device = device
         guard device.description.architecture >= CUDADescription.leastArchitecture else {

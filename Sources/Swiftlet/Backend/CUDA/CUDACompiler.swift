@@ -51,7 +51,8 @@ package struct CUDACompiler: Sendable {
     /// The machine code of a program; from the cache if it is there.
     package func cubin(_ program: Program, options: [String], cache: CubinCache?) throws(LLMError) -> [UInt8] {
         let key = CubinCache.Key(
-            ["nvrtc \(version)", program.name] + options, [program.source] + program.headers.flatMap { [$0.name, $0.source] })
+            ["nvrtc \(version)", program.name] + options,
+            [program.source] + program.headers.flatMap { [$0.name, $0.source] })
         if let code = cache?.read(key) { return code }
         let code = try compile(program, options)
         cache?.write(code, key)

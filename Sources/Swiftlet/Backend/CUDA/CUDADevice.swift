@@ -14,6 +14,8 @@ package final class CUDADevice {
     private let context: Handle
     /// What went wrong in a launch.
     private(set) var failure: LLMError?
+    /// Whether something was begun that nobody has waited for.
+    fileprivate var isBusy = false
     /// Waits for each launch, so that its time is its own.
     var isSynchronous = false
     private let slots: UnsafeMutablePointer<UInt64>  // [maxArguments]
@@ -68,7 +70,14 @@ package final class CUDADevice {
 
     func synchronize() throws(LLMError) {
         try throwFailure()
+        isBusy = false
         try check(driver.synchronize(stream), "waiting for it")
+    }
+
+    /// Waits until nothing uses its memory any more, whatever became of it.
+    func settle() {
+        if isBusy { _ = driver.synchronize(stream) }
+        isBusy = false
     }
 
     /// Bytes that are free on the GPU, whoever uses the others, and those that it has.
@@ -83,7 +92,13 @@ package final class CUDADevice {
     /// From host memory that may be used again at once, unless it is pinned.
     func copy(_ source: UnsafeRawPointer, to address: UInt64, byteCount: Int) throws(LLMError) {
         guard byteCount > 0 else { return }
+        isBusy = true
         try check(driver.copyIn(address, source, byteCount, stream), "copying to it")
+    }
+
+    func clear(_ address: UInt64, byteCount: Int) throws(LLMError) {
+        isBusy = true
+        try check(driver.fill(address, 0, byteCount, stream), "clearing its memory")
     }
 
     /// Returns when the bytes are there.
@@ -102,6 +117,7 @@ package final class CUDADevice {
         guard failure == nil, grid.0 > 0, grid.1 > 0, grid.2 > 0 else { return }
         var count = 0
         repeat add(each values, &count)
+        isBusy = true
         var status = driver.launch(
             kernel, UInt32(grid.0), UInt32(grid.1), UInt32(grid.2), UInt32(block), 1, 1, UInt32(shared), stream,
             arguments, nil)
@@ -168,13 +184,13 @@ final class CUDAGraph {
     }
 
     deinit {
-        // It may still be running.
-        _ = device.driver.synchronize(device.stream)
+        device.settle()
         _ = device.driver.destroyExecutable(executable)
     }
 
     func launch() throws(LLMError) {
         try device.throwFailure()
+        device.isBusy = true
         try device.check(device.driver.launchGraph(executable, device.stream), "starting a graph")
     }
 }

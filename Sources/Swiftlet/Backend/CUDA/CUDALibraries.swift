@@ -132,7 +132,8 @@ package struct CUDASearch: Sendable {
 
     private func shortage(of name: CUDALibraries.Name, _ files: [String]) -> String {
         let looked = folders.isEmpty ? "" : folders.joined(separator: ", ") + " and "
-        return "\(files.joined(separator: " or ")) (\(name.purpose)) was not found: \(name.source), or name its folder in "
+        return
+            "\(files.joined(separator: " or ")) (\(name.purpose)) was not found: \(name.source), or name its folder in "
             + "SWIFTLET_CUDA_LIBRARY_PATH, or use --device cpu; looked in \(looked)where the system's loader looks"
     }
 }

@@ -27,7 +27,10 @@ struct DeviceMemory: ~Copyable {
         self.device = device
     }
 
-    deinit { _ = device.driver.free(address) }
+    deinit {
+        device.settle()
+        _ = device.driver.free(address)
+    }
 }
 
 /// Host memory that the GPU reads and writes by itself.
@@ -45,7 +48,10 @@ struct PinnedMemory: ~Copyable {
         self.device = device
     }
 
-    deinit { _ = device.driver.freeHost(bytes) }
+    deinit {
+        device.settle()
+        _ = device.driver.freeHost(bytes)
+    }
 }
 
 /// Weights [rows, columns] in the compute type, row-major. A gated one has all gate rows, then all up rows.
@@ -133,7 +139,7 @@ package final class CUDACache {
         values = try DeviceMemory(device, byteCount: byteCount, for: "the values of a layer's KV cache")
         // 0 x NaN of a slot that was never written would be NaN.
         for address in [keys.address, values.address] {
-            try device.check(device.driver.fill(address, 0, byteCount, device.stream), "clearing the KV cache")
+            try device.clear(address, byteCount: byteCount)
         }
     }
 
