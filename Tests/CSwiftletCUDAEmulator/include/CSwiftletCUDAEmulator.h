@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CSwiftletCUDAChecks.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -43,6 +45,16 @@ int swiftlet_emulator_is_available(void);
 
 /// How many kernels have run, on all devices.
 uint64_t swiftlet_emulator_launches(void);
+
+/// What is replaced in a file of the kernels before it is compiled.
+struct swiftlet_emulator_mutation {
+    const char *_Nonnull file, *_Nonnull from, *_Nonnull to;
+};
+
+/// Compiles the kernels that a check of CSwiftletCUDAChecks is of, and runs it in this order of threads, on a device of
+/// its own. As swiftlet_cuda_check; -2: they do not compile, or the mutation's text is not there.
+int swiftlet_emulator_check(const char *_Nonnull name, const struct swiftlet_cuda_shapes *_Nonnull shapes, int order,
+                            const struct swiftlet_emulator_mutation *_Nullable mutation, char *_Nonnull text, size_t bytes);
 
 #ifdef __cplusplus
 }
