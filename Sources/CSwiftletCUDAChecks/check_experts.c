@@ -174,7 +174,8 @@ void check_experts(check *c) {
         {1, 64, 48, 8, 2, true, false, false},  {37, 64, 48, 8, 2, true, true, false},
         {150, 40, 33, 3, 2, false, true, true}, {200, 104, 72, 2, 1, false, false, false},
         {9, 136, 100, 40, 8, true, true, false}, {5, 20, 12, 60, 6, true, false, true},
+        {70, 200, 136, 2, 1, true, true, false},
     };
-    for (int i = 0; i < 6; i++) check_mixture(c, cases[i]);
+    for (int i = 0; i < 7; i++) check_mixture(c, cases[i]);
     check_broken_logits(c);
 }

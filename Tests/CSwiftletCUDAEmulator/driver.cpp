@@ -309,7 +309,8 @@ extern "C" int swiftlet_emulator_live_objects(void) { return emulator::objects; 
 
 extern "C" void *swiftlet_emulated_symbol(const char *name) {
     using namespace emulator;
-    for (auto *symbols : {&driver_symbols(), &memory_symbols(), &stream_symbols(), &compiler_symbols(), &product_symbols()})
+    for (auto *symbols : {&driver_symbols(), &memory_symbols(), &stream_symbols(), &compiler_symbols(), &product_symbols(),
+                          &collective_symbols()})
         for (const Symbol &symbol : *symbols)
             if (strcmp(symbol.name, name) == 0) return symbol.address;
     return nullptr;

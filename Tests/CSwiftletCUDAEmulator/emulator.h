@@ -106,5 +106,6 @@ const std::vector<Symbol> &memory_symbols();
 const std::vector<Symbol> &stream_symbols();
 const std::vector<Symbol> &compiler_symbols();
 const std::vector<Symbol> &product_symbols();
+const std::vector<Symbol> &collective_symbols();
 
 }  // namespace emulator

@@ -1,4 +1,4 @@
-// A CUDA driver, NVRTC and cublasLt for machines without a GPU: kernels are compiled by clang++ as plain C++ and run as
+// A CUDA driver, NVRTC, cublasLt and NCCL for machines without a GPU: kernels are compiled by clang++ as plain C++ and run as
 // one fiber a CUDA thread. For tests alone.
 //
 // What it checks that a GPU would not: memory ends at a page that can't be touched and is filled with NaN; shared memory
@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-/// The address of a function of libcuda, NVRTC or cublasLt, by its exported name; NULL for what is not emulated.
+/// The address of a function of libcuda, NVRTC, cublasLt or NCCL, by its exported name; NULL for what is not emulated.
 void *_Nullable swiftlet_emulated_symbol(const char *_Nonnull name);
 
 enum {
