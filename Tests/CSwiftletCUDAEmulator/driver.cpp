@@ -259,6 +259,7 @@ PrivateDevice::PrivateDevice(int order) : device(new Device), before(current) {
 
 PrivateDevice::~PrivateDevice() {
     release_memory(device);
+    forget_device(device);
     delete (Device *)device;
     current = (Device *)before;
     set_own_order(-1);

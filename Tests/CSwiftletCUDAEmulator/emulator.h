@@ -92,6 +92,8 @@ typedef std::function<int()> Operation;
 int enqueue(void *stream, Operation operation);
 /// Runs what all streams wait with that the legacy stream waits for.
 int drain_blocking_streams();
+/// What a device that is gone leaves.
+void forget_device(const void *device);
 bool is_capturing_here();
 void invalidate_captures();
 
