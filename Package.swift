@@ -125,7 +125,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(name: "CSwiftletTestSupport", path: "Tests/CSwiftletTestSupport"),
         // A CUDA driver, NVRTC and cublasLt for machines without a GPU.
-        .target(name: "CSwiftletCUDAEmulator", path: "Tests/CSwiftletCUDAEmulator", exclude: ["device"]),
+        .target(
+            name: "CSwiftletCUDAEmulator", dependencies: ["CSwiftletCUDA", "CSwiftletCUDAChecks"],
+            path: "Tests/CSwiftletCUDAEmulator", exclude: ["device"]),
         .target(
             name: "SwiftletTestSupport", path: "Tests/SwiftletTestSupport", swiftSettings: swiftSettings),
         .testTarget(
@@ -138,6 +140,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "SwiftletKernelTests", dependencies: ["CSwiftletKernels"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletCUDAKernelTests", dependencies: ["CSwiftletCUDAChecks", "CSwiftletCUDAEmulator"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "SwiftletTests",
             dependencies: [

@@ -26,6 +26,9 @@ static const char device_cuh[] = {
 static const char epilogue_cuh[] = {
 #embed "kernels/epilogue.cuh" suffix(, 0)
 };
+static const char experts_cu[] = {
+#embed "kernels/experts.cu" suffix(, 0)
+};
 static const char linear_cu[] = {
 #embed "kernels/linear.cu" suffix(, 0)
 };
@@ -59,6 +62,7 @@ static const struct {
     {"batch.cuh", batch_cuh, sizeof batch_cuh - 1},
     {"device.cuh", device_cuh, sizeof device_cuh - 1},
     {"epilogue.cuh", epilogue_cuh, sizeof epilogue_cuh - 1},
+    {"experts.cu", experts_cu, sizeof experts_cu - 1},
     {"linear.cu", linear_cu, sizeof linear_cu - 1},
     {"norm.cu", norm_cu, sizeof norm_cu - 1},
     {"ptx.cuh", ptx_cuh, sizeof ptx_cuh - 1},

@@ -96,3 +96,4 @@ void check_rope(check *c);
 void check_decode(check *c);
 void check_prefill(check *c);
 void check_sample(check *c);
+void check_experts(check *c);

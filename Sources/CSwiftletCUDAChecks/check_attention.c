@@ -135,7 +135,7 @@ typedef struct {
 /// out [head_dim] = attention of one row and query head.
 static void attend(const check *c, const batch *b, const cache *k, int row, int head, const float *query, rule r,
                    float *out) {
-    static double scores[LONGEST];
+    double scores[LONGEST];
     double maximum = -INFINITY, sum = 0, sums[256] = {0};
     int sequence = b->row_sequence[row], position = b->row_position[row], dim = c->shapes->head_dim;
     int first = r.window > 0 && position >= r.window ? position - r.window + 1 : 0;

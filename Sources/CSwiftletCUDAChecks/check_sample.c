@@ -115,6 +115,6 @@ static void check_hopeless(check *c) {
 void check_sample(check *c) {
     static const int vocabularies[] = {1, 31, 600, 1025, 9000, 33000};
     for (int i = 0; i < (c->size == 0 ? 5 : 6); i++)
-        for (int kind = 0; kind < (i == 0 ? 1 : 4); kind++) check_rows(c, vocabularies[i], kind);
+        for (int kind = 0; kind < (i == 0 ? 1 : i == 4 ? 2 : 4); kind++) check_rows(c, vocabularies[i], kind);
     check_hopeless(c);
 }

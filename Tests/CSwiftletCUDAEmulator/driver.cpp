@@ -137,7 +137,7 @@ int release_context(int device) {
     if (!is_device(device)) return invalid_device;
     if (devices[device].users <= 0) return invalid_context;
     if (--devices[device].users == 0) {
-        release_memory(device);
+        release_memory(&devices[device]);
         devices[device].failure = success;
     }
     return success;
@@ -248,7 +248,22 @@ int launch(void *handle, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsi
 }  // namespace
 
 void count_object(int change) { objects += change; }
-int device_number() { return (int)(current - devices); }
+const void *current_device() { return current; }
+
+PrivateDevice::PrivateDevice(int order) : device(new Device), before(current) {
+    is_initialized = true;
+    current = (Device *)device;
+    current->users = 1;
+    set_own_order(order);
+}
+
+PrivateDevice::~PrivateDevice() {
+    release_memory(device);
+    forget_device(device);
+    delete (Device *)device;
+    current = (Device *)before;
+    set_own_order(-1);
+}
 
 int note_failure(int status) {
     if (status != success && current) current->failure = status;
@@ -295,7 +310,8 @@ extern "C" int swiftlet_emulator_live_objects(void) { return emulator::objects; 
 
 extern "C" void *swiftlet_emulated_symbol(const char *name) {
     using namespace emulator;
-    for (auto *symbols : {&driver_symbols(), &memory_symbols(), &stream_symbols(), &compiler_symbols(), &product_symbols()})
+    for (auto *symbols : {&driver_symbols(), &memory_symbols(), &stream_symbols(), &compiler_symbols(), &product_symbols(),
+                          &collective_symbols()})
         for (const Symbol &symbol : *symbols)
             if (strcmp(symbol.name, name) == 0) return symbol.address;
     return nullptr;

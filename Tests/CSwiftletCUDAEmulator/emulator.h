@@ -55,6 +55,8 @@ struct Launch {
 /// Runs all blocks on this OS thread.
 int run(const Kernel &kernel, const Launch &launch);
 const swiftlet_emulated_calls *device_calls();
+/// The order of threads on this OS thread; -1: everybody's.
+void set_own_order(int order);
 /// What this thread's last failed launch did.
 std::string &message();
 
@@ -67,14 +69,20 @@ enum class Call { any, unsafe };
 /// Whether this thread may call: there is a context, nothing has failed before, and, for calls that are `unsafe` while a
 /// stream is captured, this thread captures none (else its capture becomes invalid).
 int enter(Call call);
-/// Of the current context. A failure of the device stays until the context is released.
-int device_number();
+/// The current context's device. A failure of it stays until the context is released.
+const void *current_device();
 int note_failure(int status);
+/// While it lives, this thread has a device and an order of threads of its own.
+struct PrivateDevice {
+    explicit PrivateDevice(int order);
+    ~PrivateDevice();
+    void *device, *before;
+};
 
 // --- memory.cpp --------------------------------------------------------------------------------------------------
 
 /// Releases what the context of a device has left.
-void release_memory(int device);
+void release_memory(const void *device);
 
 // --- streams.cpp -------------------------------------------------------------------------------------------------
 
@@ -84,6 +92,8 @@ typedef std::function<int()> Operation;
 int enqueue(void *stream, Operation operation);
 /// Runs what all streams wait with that the legacy stream waits for.
 int drain_blocking_streams();
+/// What a device that is gone leaves.
+void forget_device(const void *device);
 bool is_capturing_here();
 void invalidate_captures();
 
@@ -98,5 +108,6 @@ const std::vector<Symbol> &memory_symbols();
 const std::vector<Symbol> &stream_symbols();
 const std::vector<Symbol> &compiler_symbols();
 const std::vector<Symbol> &product_symbols();
+const std::vector<Symbol> &collective_symbols();
 
 }  // namespace emulator

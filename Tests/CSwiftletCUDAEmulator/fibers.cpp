@@ -20,7 +20,8 @@ namespace emulator {
 
 namespace {
 
-std::atomic<int> order{SWIFTLET_ORDER_UP};
+std::atomic<int> everybodys_order{SWIFTLET_ORDER_UP};
+thread_local int own_order = -1;
 std::atomic<uint64_t> launches{0};
 
 // --- Switching ---------------------------------------------------------------------------------------------------
@@ -125,6 +126,7 @@ struct Runner {
     std::vector<Warp> warps;
     char *stacks = nullptr;
     int stack_count = 0, count = 0, done = 0, arrived = 0, barrier_line = 0, status = success;
+    int order = SWIFTLET_ORDER_UP;
     uint64_t random = 1;
     Fiber *running = nullptr;
     void *home = nullptr;
@@ -258,7 +260,7 @@ void copy_async(void *shared, const void *global, int valid) {
         runner.fail(misaligned_address, "an asynchronous copy is not on 16 bytes");
     Copy copy = {shared, global, valid != 0};
     // As late as it may be, or at once: a kernel has to be right with either.
-    if (order % 2 == 1) perform(copy);
+    if (runner.order % 2 == 1) perform(copy);
     else runner.running->copies.push_back(copy);
 }
 
@@ -378,6 +380,7 @@ void install_handlers() {
 
 }  // namespace
 
+void set_own_order(int order) { own_order = order; }
 const swiftlet_emulated_calls *device_calls() { return &calls; }
 std::string &message() { return runner.message; }
 
@@ -388,6 +391,7 @@ int run(const Kernel &kernel, const Launch &launch) {
     r.reserve(r.count);
     r.kernel = &kernel;
     r.status = success;
+    r.order = own_order >= 0 ? own_order : everybodys_order.load();
     std::vector<void *> arguments;
     for (int offset : launch.offsets) arguments.push_back((void *)(launch.arguments.data() + offset));
     r.arguments = arguments.data();
@@ -396,7 +400,7 @@ int run(const Kernel &kernel, const Launch &launch) {
         r.is_running = true;
         uint64_t blocks = (uint64_t)launch.grid.x * launch.grid.y * launch.grid.z;
         for (uint64_t n = 0; n < blocks; n++) {
-            uint64_t b = order % 2 == 1 ? blocks - 1 - n : n;
+            uint64_t b = r.order % 2 == 1 ? blocks - 1 - n : n;
             dim3 block = {(unsigned)(b % launch.grid.x), (unsigned)(b / launch.grid.x % launch.grid.y),
                           (unsigned)(b / launch.grid.x / launch.grid.y)};
             for (int i = 0; i < r.count; i++) {
@@ -412,6 +416,6 @@ int run(const Kernel &kernel, const Launch &launch) {
 
 }  // namespace emulator
 
-extern "C" void swiftlet_emulator_set_thread_order(int order) { emulator::order = order; }
+extern "C" void swiftlet_emulator_set_thread_order(int order) { emulator::everybodys_order = order; }
 extern "C" const char *swiftlet_emulator_message(void) { return emulator::message().c_str(); }
 extern "C" uint64_t swiftlet_emulator_launches(void) { return emulator::launches; }

@@ -20,7 +20,7 @@ namespace emulator {
 namespace {
 
 struct Allocation {
-    int device;
+    const void *device;
     char *pages;
     size_t page_bytes, bytes, slack;
 };
@@ -30,7 +30,7 @@ std::map<uint64_t, Allocation> allocations;  // by address
 std::map<char *, size_t> pinned;             // by address
 std::atomic<size_t> limit{(size_t)1 << 30};
 
-size_t used(int device) {
+size_t used(const void *device) {
     size_t sum = 0;
     for (auto &[address, allocation] : allocations)
         if (allocation.device == device) sum += allocation.bytes;
@@ -46,7 +46,7 @@ int memory_info(size_t *free, size_t *total) {
     int status = enter(Call::any);
     if (status != success) return status;
     std::lock_guard guard(lock);
-    size_t in_use = used(device_number());
+    size_t in_use = used(current_device());
     *total = limit;
     *free = limit > in_use ? limit - in_use : 0;
     return success;
@@ -57,7 +57,7 @@ int allocate(uint64_t *address, size_t bytes) {
     if (status != success) return status;
     if (bytes == 0) return invalid_value;
     std::lock_guard guard(lock);
-    if (bytes > limit || used(device_number()) > limit - bytes) return out_of_memory;
+    if (bytes > limit || used(current_device()) > limit - bytes) return out_of_memory;
     size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
     char *pages = (char *)mmap(nullptr, whole + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) return out_of_memory;
@@ -66,7 +66,7 @@ int allocate(uint64_t *address, size_t bytes) {
     memset(pages + page, 0xff, whole);
     size_t rounded = (bytes + 15) / 16 * 16;
     *address = (uint64_t)(pages + page + whole - rounded);
-    allocations[*address] = {device_number(), pages, whole + 2 * page, bytes, rounded - bytes};
+    allocations[*address] = {current_device(), pages, whole + 2 * page, bytes, rounded - bytes};
     count_object(1);
     return success;
 }
@@ -199,7 +199,7 @@ int fill(uint64_t to, unsigned char value, size_t bytes, void *stream) {
 
 }  // namespace
 
-void release_memory(int device) {
+void release_memory(const void *device) {
     std::lock_guard guard(lock);
     for (auto next = allocations.begin(); next != allocations.end();) {
         if (next->second.device != device) {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -20,7 +21,9 @@ namespace {
 typedef std::vector<Operation> Graph;
 
 struct Stream {
+    const void *device = nullptr;
     bool is_blocking = true;
+    std::recursive_mutex running;  // held by who runs an operation: others wait for it
     std::mutex lock;
     std::deque<Operation> operations;
     std::shared_ptr<Graph> capture;
@@ -35,14 +38,29 @@ struct Event {
 
 std::mutex list_lock;
 std::vector<Stream *> streams;
-Stream legacy;
+std::map<const void *, Stream> legacy_streams;  // of each device
 thread_local std::vector<Stream *> captured_here;
 
-Stream *stream_of(void *handle) { return handle ? (Stream *)handle : &legacy; }
+Stream *stream_of(void *handle) {
+    if (handle) return (Stream *)handle;
+    std::lock_guard guard(list_lock);
+    return &legacy_streams[current_device()];
+}
+
+/// This device's, the legacy one first.
+template <typename Condition>
+std::vector<Stream *> streams_where(Condition condition) {
+    std::vector<Stream *> found = {stream_of(nullptr)};
+    std::lock_guard guard(list_lock);
+    for (Stream *stream : streams)
+        if (stream->device == current_device() && condition(stream)) found.push_back(stream);
+    return found;
+}
 
 /// Runs what is waiting, up to when `is_enough`.
 template <typename Condition>
 int drain(Stream *stream, Condition is_enough) {
+    std::lock_guard turn(stream->running);
     while (!is_enough()) {
         Operation next;
         {
@@ -69,6 +87,7 @@ int create_stream(void **handle, unsigned flags) {
     if (status != success) return status;
     if (flags > 1) return invalid_value;
     Stream *stream = new Stream;
+    stream->device = current_device();
     stream->is_blocking = flags == 0;
     std::lock_guard guard(list_lock);
     streams.push_back(stream);
@@ -102,13 +121,7 @@ int synchronize(void *handle) {
 int synchronize_all() {
     int status = enter(Call::unsafe);
     if (status != success) return status;
-    std::vector<Stream *> all;
-    {
-        std::lock_guard guard(list_lock);
-        all = streams;
-    }
-    all.push_back(&legacy);
-    for (Stream *stream : all)
+    for (Stream *stream : streams_where([](Stream *) { return true; }))
         if (int failed = drain_all(stream)) return failed;
     return success;
 }
@@ -251,15 +264,14 @@ int enqueue(void *handle, Operation operation) {
 }
 
 int drain_blocking_streams() {
-    std::vector<Stream *> all = {&legacy};
-    {
-        std::lock_guard guard(list_lock);
-        for (Stream *stream : streams)
-            if (stream->is_blocking && !stream->capture) all.push_back(stream);
-    }
-    for (Stream *stream : all)
+    for (Stream *stream : streams_where([](Stream *stream) { return stream->is_blocking && !stream->capture; }))
         if (int failed = drain_all(stream)) return failed;
     return success;
+}
+
+void forget_device(const void *device) {
+    std::lock_guard guard(list_lock);
+    legacy_streams.erase(device);
 }
 
 bool is_capturing_here() { return !captured_here.empty(); }

@@ -6,3 +6,4 @@
 #include "attention_decode.cu"
 #include "attention_prefill.cu"
 #include "sample.cu"
+#include "experts.cu"

@@ -1,4 +1,4 @@
-// A CUDA driver, NVRTC and cublasLt for machines without a GPU: kernels are compiled by clang++ as plain C++ and run as
+// A CUDA driver, NVRTC, cublasLt and NCCL for machines without a GPU: kernels are compiled by clang++ as plain C++ and run as
 // one fiber a CUDA thread. For tests alone.
 //
 // What it checks that a GPU would not: memory ends at a page that can't be touched and is filled with NaN; shared memory
@@ -10,11 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CSwiftletCUDAChecks.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/// The address of a function of libcuda, NVRTC or cublasLt, by its exported name; NULL for what is not emulated.
+/// The address of a function of libcuda, NVRTC, cublasLt or NCCL, by its exported name; NULL for what is not emulated.
 void *_Nullable swiftlet_emulated_symbol(const char *_Nonnull name);
 
 enum {
@@ -43,6 +45,16 @@ int swiftlet_emulator_is_available(void);
 
 /// How many kernels have run, on all devices.
 uint64_t swiftlet_emulator_launches(void);
+
+/// What is replaced in a file of the kernels before it is compiled.
+struct swiftlet_emulator_mutation {
+    const char *_Nonnull file, *_Nonnull from, *_Nonnull to;
+};
+
+/// Compiles the kernels that a check of CSwiftletCUDAChecks is of, and runs it in this order of threads, on a device of
+/// its own. As swiftlet_cuda_check; -2: they do not compile, or the mutation's text is not there.
+int swiftlet_emulator_check(const char *_Nonnull name, const struct swiftlet_cuda_shapes *_Nonnull shapes, int order,
+                            const struct swiftlet_emulator_mutation *_Nullable mutation, char *_Nonnull text, size_t bytes);
 
 #ifdef __cplusplus
 }
