@@ -28,6 +28,9 @@ let package = Package(
         .trait(
             name: "Server",
             description: "The OpenAI-compatible server, downloads from the hub, and their dependencies (NIO)."),
+        .trait(
+            name: "WithoutDemoModel",
+            description: "Leaves the demo model's weights (7 MB) out of the binary, for machines that have a model."),
         .default(enabledTraits: ["Server"]),
     ],
     dependencies: [
@@ -55,11 +58,18 @@ let package = Package(
         // C micro-kernels and the thread pool.
         .target(name: "CSwiftletKernels"),
         // The demo model, embedded with #embed.
-        .target(name: "CSwiftletDemoModel", exclude: ["model"]),
+        .target(
+            name: "CSwiftletDemoModel", exclude: ["model"],
+            cSettings: [.define("SWIFTLET_WITHOUT_DEMO_MODEL", .when(traits: ["WithoutDemoModel"]))]),
+        // CUDA kernels, embedded as text with #embed: nothing of CUDA is needed to build.
+        .target(name: "CSwiftletCUDA", exclude: ["kernels"]),
+        // Checks of these kernels, for `selftest` and for tests.
+        .target(name: "CSwiftletCUDAChecks"),
         .target(
             name: "Swiftlet",
             dependencies: [
                 "SwiftletJSON", "SwiftletTokenizer", "SwiftletTemplate", "CSwiftletKernels", "CSwiftletDemoModel",
+                "CSwiftletCUDA", "CSwiftletCUDAChecks",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -114,6 +124,10 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .target(name: "CSwiftletTestSupport", path: "Tests/CSwiftletTestSupport"),
+        // A CUDA driver, NVRTC and cublasLt for machines without a GPU.
+        .target(
+            name: "CSwiftletCUDAEmulator", dependencies: ["CSwiftletCUDA", "CSwiftletCUDAChecks"],
+            path: "Tests/CSwiftletCUDAEmulator", exclude: ["device"]),
         .target(
             name: "SwiftletTestSupport", path: "Tests/SwiftletTestSupport", swiftSettings: swiftSettings),
         .testTarget(
@@ -127,10 +141,21 @@ let package = Package(
         .testTarget(
             name: "SwiftletKernelTests", dependencies: ["CSwiftletKernels"], swiftSettings: swiftSettings),
         .testTarget(
+            name: "SwiftletCUDAKernelTests", dependencies: ["CSwiftletCUDAChecks", "CSwiftletCUDAEmulator"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "SwiftletTests",
             dependencies: [
                 "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletTestSupport",
                 "SwiftletTestSupport",
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletCUDATests",
+            dependencies: [
+                "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletCUDAEmulator",
+                "SwiftletTestSupport",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
         .testTarget(

@@ -1,0 +1,68 @@
+// device.cuh: conversions, vectors and reductions that all kernels share.
+//
+// Invariant: a reduction adds in one fixed order, whatever else runs.
+#pragma once
+
+#include "ptx.cuh"
+
+enum : int { WARP = 32 };
+enum : unsigned { ALL_LANES = 0xffffffffu };
+
+#define INFINITE __int_as_float(0x7f800000)
+
+__device__ inline int lane_index() { return (int)threadIdx.x % WARP; }
+__device__ inline int warp_index() { return (int)threadIdx.x / WARP; }
+
+// --- Conversions ---------------------------------------------------------------------------------------------
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(bf16 x) { return __uint_as_float((unsigned)x.bits << 16); }
+__device__ inline float low_float(unsigned pair) { return __uint_as_float(pair << 16); }
+__device__ inline float high_float(unsigned pair) { return __uint_as_float(pair & 0xffff0000u); }
+
+__device__ inline void store(float *p, float x) { *p = x; }
+__device__ inline void store(bf16 *p, float x) { p->bits = bf16_bits(x); }
+
+/// 16 bytes of elements as floats.
+__device__ inline void unpack(const uint4 &v, float (&x)[8]) {
+    x[0] = low_float(v.x), x[1] = high_float(v.x), x[2] = low_float(v.y), x[3] = high_float(v.y);
+    x[4] = low_float(v.z), x[5] = high_float(v.z), x[6] = low_float(v.w), x[7] = high_float(v.w);
+}
+__device__ inline void unpack(const uint4 &v, float (&x)[4]) {
+    x[0] = __uint_as_float(v.x), x[1] = __uint_as_float(v.y), x[2] = __uint_as_float(v.z), x[3] = __uint_as_float(v.w);
+}
+
+// --- Reductions ----------------------------------------------------------------------------------------------
+
+__device__ inline float warp_sum(float x) {
+#pragma unroll
+    for (int distance = WARP / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(ALL_LANES, x, distance);
+    return x;
+}
+__device__ inline float warp_maximum(float x) {
+#pragma unroll
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, distance));
+    return x;
+}
+
+/// The sum of all threads of a block of whole warps; `scratch` [32] is shared and free again after the next barrier.
+__device__ inline float block_sum(float x, float *scratch) {
+    x = warp_sum(x);
+    if (lane_index() == 0) scratch[warp_index()] = x;
+    __syncthreads();
+    return warp_sum(lane_index() < (int)blockDim.x / WARP ? scratch[lane_index()] : 0.0f);
+}
+
+// --- Functions -----------------------------------------------------------------------------------------------
+
+/// cap * tanh(x / cap).
+__device__ inline float soft_capped(float x, float cap) { return cap * tanhf(x / cap); }
+
+__device__ inline float silu(float x) { return x / (1.0f + expf(-x)); }
+
+/// gelu in its tanh form.
+__device__ inline float gelu(float x) {
+    float inner = 0.79788456f * (x + 0.044715f * x * x * x);
+    return 0.5f * x * (1.0f + tanhf(inner));
+}
