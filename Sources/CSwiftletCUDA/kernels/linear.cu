@@ -98,7 +98,7 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 /// At most 8 rows.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 1)
     linear_small_8(const element *x, int rows, int columns, const element *w, int out_columns, const float *bias,
                    int epilogue, float cap, void *out) {
     linear_rows<8>(x, rows, columns, w, out_columns, bias, epilogue, cap, out);
