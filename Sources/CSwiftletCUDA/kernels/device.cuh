@@ -23,6 +23,12 @@ __device__ inline float high_float(unsigned pair) { return __uint_as_float(pair 
 __device__ inline void store(float *p, float x) { *p = x; }
 __device__ inline void store(bf16 *p, float x) { p->bits = bf16_bits(x); }
 
+/// Four neighbours, on 16 bytes of float32 or 8 of bfloat16.
+__device__ inline void store_four(float *out, float4 v) { *(float4 *)out = v; }
+__device__ inline void store_four(bf16 *out, float4 v) {
+    *(uint2 *)out = make_uint2(bf16_pair(v.x, v.y), bf16_pair(v.z, v.w));
+}
+
 /// Rounds to nearest, ties to even; 448 is the largest, also for what is larger; NaN becomes -448.
 __device__ inline void store(fp8 *p, float x) {
     // As a float of so small a size, its exponent has the bits that e4m3's has.
