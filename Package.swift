@@ -28,6 +28,9 @@ let package = Package(
         .trait(
             name: "Server",
             description: "The OpenAI-compatible server, downloads from the hub, and their dependencies (NIO)."),
+        .trait(
+            name: "WithoutDemoModel",
+            description: "Leaves the demo model's weights (7 MB) out of the binary, for machines that have a model."),
         .default(enabledTraits: ["Server"]),
     ],
     dependencies: [
@@ -55,7 +58,9 @@ let package = Package(
         // C micro-kernels and the thread pool.
         .target(name: "CSwiftletKernels"),
         // The demo model, embedded with #embed.
-        .target(name: "CSwiftletDemoModel", exclude: ["model"]),
+        .target(
+            name: "CSwiftletDemoModel", exclude: ["model"],
+            cSettings: [.define("SWIFTLET_WITHOUT_DEMO_MODEL", .when(traits: ["WithoutDemoModel"]))]),
         // CUDA kernels, embedded as text with #embed: nothing of CUDA is needed to build.
         .target(name: "CSwiftletCUDA", exclude: ["kernels"]),
         // Checks of these kernels, for `selftest` and for tests.
@@ -64,7 +69,7 @@ let package = Package(
             name: "Swiftlet",
             dependencies: [
                 "SwiftletJSON", "SwiftletTokenizer", "SwiftletTemplate", "CSwiftletKernels", "CSwiftletDemoModel",
-                "CSwiftletCUDA",
+                "CSwiftletCUDA", "CSwiftletCUDAChecks",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -143,6 +148,14 @@ let package = Package(
             dependencies: [
                 "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletTestSupport",
                 "SwiftletTestSupport",
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SwiftletCUDATests",
+            dependencies: [
+                "Swiftlet", "SwiftletJSON", "SwiftletTokenizer", "CSwiftletKernels", "CSwiftletCUDAEmulator",
+                "SwiftletTestSupport",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
         .testTarget(

@@ -14,9 +14,11 @@ EMBEDDED config[] = {
 EMBEDDED generation_config[] = {
 #embed "model/generation_config.json"
 };
+#ifndef SWIFTLET_WITHOUT_DEMO_MODEL
 EMBEDDED weights[] = {
 #embed "model/model.safetensors"
 };
+#endif
 EMBEDDED tokenizer[] = {
 #embed "model/tokenizer.json"
 };
@@ -31,7 +33,9 @@ static const struct {
 } files[] = {
     {"config.json", config, sizeof config},
     {"generation_config.json", generation_config, sizeof generation_config},
+#ifndef SWIFTLET_WITHOUT_DEMO_MODEL
     {"model.safetensors", weights, sizeof weights},
+#endif
     {"tokenizer.json", tokenizer, sizeof tokenizer},
     {"tokenizer_config.json", tokenizer_config, sizeof tokenizer_config},
 };

@@ -10,6 +10,15 @@ public struct EngineConfig: Sendable, Hashable {
         case float32, bfloat16
     }
 
+    /// What computes.
+    public enum Device: String, Sendable, Hashable, CaseIterable {
+        /// A GPU, if there is one and it can run this model with these options; otherwise the CPU.
+        case automatic = "auto"
+        case cpu
+        /// A GPU of NVIDIA's, the first that CUDA_VISIBLE_DEVICES leaves. Its libraries are opened at run time.
+        case cuda
+    }
+
     /// A type that weights are quantised to while they are loaded.
     public enum Quantization: String, Sendable, Hashable, CaseIterable {
         /// Eight bits with a scale for each output, multiplied with activations that are quantised token by token.
@@ -54,7 +63,8 @@ public struct EngineConfig: Sendable, Hashable {
 
     /// How much memory the KV cache takes.
     public enum KVCacheSize: Sendable, Hashable {
-        /// What `maxSequences` full contexts need, at most half of the memory that is free after loading.
+        /// What `maxSequences` full contexts need, at most half of the memory that is free after loading; nine tenths
+        /// on a GPU.
         case automatic
         /// This share of the memory that is free after loading, in (0, 1].
         case fraction(Double)
@@ -64,6 +74,8 @@ public struct EngineConfig: Sendable, Hashable {
         case blocks(Int)
     }
 
+    /// What computes (`device`). Default: the CPU.
+    public var device: Device
     /// `dtype`. Default: the checkpoint's.
     public var dtype: DataType
     /// What the weights of all projections are quantised to (`quantization`). Default: they are kept in `dtype`.
@@ -76,8 +88,8 @@ public struct EngineConfig: Sendable, Hashable {
     public var maxModelLength: Int?
     /// Most sequences in one step (`max_num_seqs`). Default 256.
     public var maxSequences: Int
-    /// Most tokens in one step (`max_num_batched_tokens`). Default 512; without chunked prefill at least
-    /// `maxModelLength`.
+    /// Most tokens in one step (`max_num_batched_tokens`). Default 512, on a GPU 8192; without chunked prefill at
+    /// least `maxModelLength`.
     public var maxBatchedTokens: Int?
     /// Positions in a KV block (`block_size`): a power of two, 16 or more. Default 64.
     public var blockSize: Int
@@ -90,6 +102,9 @@ public struct EngineConfig: Sendable, Hashable {
     /// Put decodes and prefills into one step. Default on; off, a step with new prompts has no decodes, as in engines
     /// without mixed batches.
     public var enableMixedBatches: Bool
+    /// On a GPU, launch every step kernel by kernel instead of playing back graphs of decodes (`enforce_eager`). The
+    /// tokens are the same. Default off.
+    public var enforceEager: Bool
     /// `scheduling_policy`. Default first come, first served.
     public var schedulingPolicy = SchedulingPolicy.fcfs
     /// A file that gets a Chrome trace of every step. Default: none.
@@ -124,15 +139,18 @@ public struct EngineConfig: Sendable, Hashable {
     package var providedTokens = 512
 
     public init(
-        dtype: DataType = .automatic, quantization: Quantization? = nil, quantizeHead: Bool = true,
+        device: Device = .cpu, dtype: DataType = .automatic, quantization: Quantization? = nil,
+        quantizeHead: Bool = true,
         kvCacheType: KVCacheType = .automatic, maxModelLength: Int? = nil,
         maxSequences: Int = 256, maxBatchedTokens: Int? = nil, blockSize: Int = 64,
         kvCache: KVCacheSize = .automatic, enablePrefixCaching: Bool = true, enableChunkedPrefill: Bool = true,
         enableMixedBatches: Bool = true, traceFile: String? = nil, threads: Int? = nil, tensorParallelSize: Int = 1,
         pinThreads: Bool = true, cpuLevel: String? = nil, seed: UInt64? = nil, loadFormat: LoadFormat = .automatic,
         revision: String? = nil, maxQueuedRequests: Int? = nil, maxLogprobs: Int = 20,
-        useGenerationConfig: Bool = true
+        useGenerationConfig: Bool = true, enforceEager: Bool = false
     ) {
+        self.device = device
+        self.enforceEager = enforceEager
         self.dtype = dtype
         self.quantization = quantization
         self.quantizeHead = quantizeHead
@@ -176,6 +194,10 @@ public struct EngineConfig: Sendable, Hashable {
         try require(
             maxQueuedRequests.map { $0 >= 1 } ?? true, "max-queued-requests", maxQueuedRequests ?? 0, "1 or more")
         try require((0...1024).contains(maxLogprobs), "max-logprobs", maxLogprobs, "in 0...1024")
+        guard !enforceEager || device != .cpu else {
+            throw LLMError(.invalidConfiguration, "enforce-eager needs device cuda or auto: the CPU has no graphs")
+        }
+        if device == .cuda { try requireOptionsOfGPUs() }
         guard quantizeHead || quantization != nil else {
             throw LLMError(
                 .invalidConfiguration, "no-quantize-head needs quantization: without it nothing is quantised")

@@ -26,6 +26,8 @@ public final class LLM: Sendable {
     public let vocabularySize: Int
     /// Tokens that the KV cache holds.
     public let kvTokenCapacity: Int
+    /// What computes: `cpu` or `cuda`.
+    public let device: EngineConfig.Device
     /// One line: model, kernels, threads, KV cache.
     public let summary: String
     private let eosTokenIDs: Set<TokenID>
@@ -52,16 +54,7 @@ public final class LLM: Sendable {
         let loader = ModelLoader(
             model: model, tokenizerPath: tokenizer, config: config, logger: logger,
             processors: logitsProcessors)
-        let loaded =
-            if let path = config.traceFile {
-                try await EngineThread.start(mailbox, maxQueuedRequests: config.maxQueuedRequests) {
-                    () throws(LLMError) in try loader.loadTraced(to: path)
-                }
-            } else {
-                try await EngineThread.start(mailbox, maxQueuedRequests: config.maxQueuedRequests) {
-                    () throws(LLMError) in try loader.load()
-                }
-            }
+        let loaded = try await loader.start(mailbox)
         self.mailbox = mailbox
         self.config = config
         self.tokenizer = loaded.tokenizer
@@ -70,6 +63,7 @@ public final class LLM: Sendable {
         maxModelLength = loaded.maxModelLength
         vocabularySize = loaded.vocabularySize
         kvTokenCapacity = loaded.kvTokenCapacity
+        device = loaded.device
         summary = loaded.summary
         eosTokenIDs = loaded.eosTokenIDs
         seeds = config.seed ?? .random(in: .min ... .max)

@@ -106,7 +106,7 @@ extension Platform {
     }
 
     /// What the system said when something could not be written.
-    fileprivate static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> String? {
+    static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> String? {
         var done = 0
         while done < bytes.count {
             #if canImport(Darwin)

@@ -8,6 +8,7 @@ import SwiftletJSON
 package import SwiftletTemplate
 package import SwiftletTokenizer
 
+extension EngineConfig.Device: ExpressibleByArgument {}
 extension EngineConfig.DataType: ExpressibleByArgument {}
 extension EngineConfig.LoadFormat: ExpressibleByArgument {}
 extension EngineConfig.Quantization: ExpressibleByArgument {}

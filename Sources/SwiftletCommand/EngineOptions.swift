@@ -20,6 +20,9 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Folder or tokenizer.json to use instead of the model's.", valueName: "path"))
     package var tokenizer: String?
 
+    @Option(help: "What computes; auto is a GPU if there is one that can run the model.")
+    package var device: EngineConfig.Device = .cpu
+
     @Option(help: "Type of weights, activations and KV cache; auto is the checkpoint's.")
     package var dtype: EngineConfig.DataType = .automatic
 
@@ -34,7 +37,7 @@ package struct EngineOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Most sequences in one step (default: 256).", valueName: "count"))
     package var maxNumSeqs: Int?
 
-    @Option(help: ArgumentHelp("Most tokens in one step (default: 512).", valueName: "tokens"))
+    @Option(help: ArgumentHelp("Most tokens in one step (default: 512, on a GPU 8192).", valueName: "tokens"))
     package var maxNumBatchedTokens: Size?
 
     @Option(help: ArgumentHelp("Positions in a KV block, a power of two from 16 (default: 64).", valueName: "tokens"))
@@ -42,7 +45,7 @@ package struct EngineOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Memory of the KV cache, such as 8G (default: what max-num-seqs full contexts need, at most half of what is free).",
+            "Memory of the KV cache, such as 8G (default: what max-num-seqs full contexts need, at most half of what is free, on a GPU nine tenths).",
             valueName: "bytes"))
     package var kvCacheMemoryBytes: Size?
 
@@ -59,6 +62,9 @@ package struct EngineOptions: ParsableArguments {
 
     @Flag(inversion: .prefixedNo, help: "Put decodes and prefills into one step.")
     package var enableMixedBatches = true
+
+    @Flag(name: .long, help: "On a GPU, launch every kernel by itself instead of playing back graphs.")
+    package var enforceEager = false
 
     @Option(help: ArgumentHelp("Write a Chrome trace of every step (for ui.perfetto.dev).", valueName: "file"))
     package var trace: String?
@@ -113,6 +119,8 @@ package struct EngineOptions: ParsableArguments {
     /// The engine's configuration.
     package var config: EngineConfig {
         var config = EngineConfig()
+        config.device = device
+        config.enforceEager = enforceEager
         config.dtype = dtype
         config.quantization = quantized.quantization
         config.quantizeHead = quantized.quantizeHead

@@ -12,7 +12,8 @@ package struct InfoCommand: ParsableCommand {
         abstract: "Describe this machine and a model, for bug reports.",
         discussion: """
             Checks a model's files as loading would, without reading its weights, and says how long a context \
-            and how many of them fit into the memory that is free now.
+            and how many of them fit into the memory that is free now. Also lists GPUs and where CUDA's libraries \
+            were found.
             """)
 
     @Option(
@@ -80,7 +81,7 @@ package struct InfoCommand: ParsableCommand {
         }
         let report = InfoReport(
             version: SwiftletCommand.configuration.version, machine: MachineInfo(),
-            modelName: model ?? "the demo model", model: found)
+            gpus: CUDAInfo(), modelName: model ?? "the demo model", model: found)
         if json {
             var writer = JSONWriter()
             report.write(to: &writer)

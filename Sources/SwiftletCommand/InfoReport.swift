@@ -8,12 +8,16 @@ package import SwiftletJSON
 package struct InfoReport: Sendable {
     package var version: String
     package var machine: MachineInfo
+    package var gpus: CUDAInfo
     package var modelName: String
     package var model: Result<ModelInfo, LLMError>
 
-    package init(version: String, machine: MachineInfo, modelName: String, model: Result<ModelInfo, LLMError>) {
+    package init(
+        version: String, machine: MachineInfo, gpus: CUDAInfo, modelName: String, model: Result<ModelInfo, LLMError>
+    ) {
         self.version = version
         self.machine = machine
+        self.gpus = gpus
         self.modelName = modelName
         self.model = model
     }
@@ -21,7 +25,8 @@ package struct InfoReport: Sendable {
     // MARK: - Text
 
     package var text: String {
-        var text = "swiftlet \(version)\n\nmachine\n" + machineText + "\nmodel: \(modelName)\n"
+        var text =
+            "swiftlet \(version)\n\nmachine\n" + machineText + "\nGPUs\n" + gpuText + "\nmodel: \(modelName)\n"
         switch model {
         case .success(let info): text += Self.text(of: info)
         case .failure(let error): text += Self.line("supported", "no: \(error.message)")
@@ -29,7 +34,7 @@ package struct InfoReport: Sendable {
         return text
     }
 
-    private static func line(_ label: String, _ value: String?) -> String {
+    static func line(_ label: String, _ value: String?) -> String {
         guard let value else { return "" }
         return "  \(label)\(String(repeating: " ", count: max(1, 14 - label.count)))\(value)\n"
     }
@@ -103,6 +108,8 @@ package struct InfoReport: Sendable {
             json.string(version)
             json.key("machine")
             Self.write(machine, to: &json)
+            json.key("cuda")
+            Self.write(gpus, to: &json)
             json.key("model")
             json.object { json in
                 json.key("name")

@@ -30,6 +30,7 @@ package struct SwiftletCommand: AsyncParsableCommand {
         #endif
         return commands + [
             RunBatchCommand.self, TokenizeCommand.self, TemplateCommand.self, BenchCommand.self, InfoCommand.self,
+            SelfTestCommand.self,
         ]
     }
 

@@ -81,8 +81,17 @@ struct InfoTests {
             "full_contexts_now", "shortage",
         ] { #expect(model[key] != nil, "\(key)") }
         #expect(model["supported"]?.bool == true)
+        let cuda = try #require(root["cuda"])
+        for key in ["gpus", "driver_cuda_version", "problem", "libraries", "searched_folders"] {
+            #expect(cuda[key] != nil, "\(key)")
+        }
+        // Found, or said how to get it.
+        #expect(cuda["libraries"]?.count == 4)
+        for library in cuda["libraries"]?.elements.map(\.self) ?? [] {
+            #expect((library["path"]?.string == nil) != (library["problem"]?.string == nil))
+        }
         let text = try await RunningCommand.run(["info"])
-        #expect(text.code == 0)
+        #expect(text.code == 0 && text.output.contains("\nGPUs\n"))
         #expect(text.output.contains(Format.count(model["parameters"]?.int ?? 0)))
         #expect(text.output.contains("kernels       " + (machine["kernel_level"]?.string ?? "?")))
     }

@@ -46,6 +46,9 @@ struct OptionsTests {
                     cpuLevel: "avx2", seed: .max, loadFormat: .dummy, maxQueuedRequests: 9, maxLogprobs: 7,
                     useGenerationConfig: false))
         #expect(try parse("--num-gpu-blocks-override 12 x").engine.config.kvCache == .blocks(12))
+        #expect(
+            try parse("--device cuda --enforce-eager x").engine.config
+                == EngineConfig(device: .cuda, enforceEager: true))
     }
 
     @Test("Every sampling option reaches the parameters")
@@ -75,6 +78,7 @@ struct OptionsTests {
             "--min-tokens 5 --max-tokens 4 x", "-n 0 x", "--stop-token-ids 1,,2 x", "--stop-token-ids -1 x",
             "--logit-bias [1] x", "--logit-bias {\"a\":1} x", "--dtype int8 x", "--block-size 48 x", "--threads 0 x",
             "--kv-cache-memory-bytes 8Q x", "--kv-cache-memory-bytes 0 x", "--max-num-seqs 0 x", "--cpu-level sse x",
+            "--device tpu x", "--enforce-eager x", "--device cuda --quantization int8 x", "--device cuda --threads 2 x",
             "--kv-cache-memory-bytes 1G --num-gpu-blocks-override 4 x", "--max-model-len 99999999999999999999 x",
             "--input a", "--output a x", "--input a --output b x", "--nope x",
         ])
@@ -127,7 +131,7 @@ struct OptionsTests {
             --input --output --temperature --top-k --top-p --min-p --presence-penalty --frequency-penalty \
             --repetition-penalty --max-tokens --min-tokens --stop --include-stop-str-in-output --stop-token-ids \
             --ignore-eos --logit-bias --allowed-token-ids -n, --logprobs --prompt-logprobs --no-skip-special-tokens \
-            -m, --model --tokenizer --dtype -q, --quantization --quantize-head --no-quantize-head --kv-cache-dtype --load-format --max-model-len --max-num-seqs --max-num-batched-tokens \
+            -m, --model --tokenizer --device --enforce-eager --dtype -q, --quantization --quantize-head --no-quantize-head --kv-cache-dtype --load-format --max-model-len --max-num-seqs --max-num-batched-tokens \
             --block-size --kv-cache-memory-bytes --num-gpu-blocks-override --enable-prefix-caching \
             --no-enable-prefix-caching --enable-chunked-prefill --no-enable-chunked-prefill --enable-mixed-batches --no-enable-mixed-batches --trace --seed \
             --generation-config --max-logprobs --threads --cpu-level --max-queued-requests --log-level --quiet --version

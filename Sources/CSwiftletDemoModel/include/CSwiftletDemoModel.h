@@ -12,7 +12,8 @@ extern "C" {
 
 /// The bytes of the embedded file with this name ("config.json", "generation_config.json",
 /// "model.safetensors", "tokenizer.json" or "tokenizer_config.json") and, in `size`, how many there are.
-/// NULL, and a size of 0, for any other name. `size` may be NULL.
+/// NULL, and a size of 0, for any other name, and for the weights where the package's trait WithoutDemoModel left them
+/// out. `size` may be NULL.
 const void *_Nullable swiftlet_demo_file(const char *_Nonnull name, size_t *_Nullable size);
 
 #ifdef __cplusplus

@@ -2,7 +2,8 @@
 // generic over it, so there are no existentials in a step.
 //
 // Invariant: every operation is a function of one row. What a row's result is never depends on the other rows of the
-// batch (bit for bit on the CPU).
+// batch (bit for bit on the CPU). An operation of a step does not throw: what fails on a device is thrown by the part
+// of the step that it belongs to (`run`), or by `sample`.
 
 /// Where an operation's result goes.
 package enum LinearEpilogue {
@@ -24,10 +25,20 @@ package enum ElementType { case compute, float }
 /// Which rows of a matrix a checkpoint tensor fills.
 package enum MatrixPart { case whole, gate, up }
 
-/// A row of logits to choose a token from, after penalties and masks.
+/// A part of a step.
+package enum StepPart {
+    /// From ids to hidden states: a row for each token of the batch.
+    case layers
+    /// The logits of some of the rows that the batch lists for it.
+    case logits(Range<Int>)
+}
+
+/// How to choose a token by a row of logits, after penalties and masks.
 package struct SampleRow {
-    var logits: UnsafePointer<Float>  // [vocabulary]
-    var scratch: UnsafeMutablePointer<Float>  // [vocabulary]
+    /// Its number.
+    var row: Int
+    /// Whether it was changed where `hostRow` shows it.
+    var isChanged = false
     /// 0 is greedy.
     var temperature: Float
     /// 0 is off.
@@ -109,6 +120,12 @@ package protocol Backend: AnyObject, SendableMetatype {
     func gather(_ own: Buffer, rows: Int, into all: Buffer) throws(LLMError)
 
     // Forward. `rows` counts the rows in use.
+    /// Runs `body`, which issues the operations of a part of the batch's step for so many rows: the part's own and, on
+    /// some devices, rows behind them that nobody reads. A device may also play back what `body` issued for another
+    /// batch, so that nothing but `rows` may depend on the batch.
+    func run(
+        _ part: StepPart, of batch: Batch, _ body: (_ rows: Int) throws(LLMError) -> Void
+    ) throws(LLMError)
     /// With a scale, which is rounded to the compute type first. Rows of ids below `firstID` or beyond the table are
     /// zero: another rank has them.
     func embed(_ batch: Batch, _ table: Matrix, firstID: Int, scale: Float?, into x: Buffer)
@@ -124,9 +141,9 @@ package protocol Backend: AnyObject, SendableMetatype {
         epsilon: Float)
     /// The normed rows of a float32 buffer onto another one: the residual stream.
     func addNormed(_ x: Buffer, rows: Int, weight: Vector, epsilon: Float, to out: Buffer)
-    /// The same for the rows that `indices` lists.
+    /// The normed rows whose logits are wanted, `count` of those that the batch lists.
     func rmsNorm(
-        _ x: Buffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: Vector, epsilon: Float,
+        _ x: Buffer, logitRowsOf batch: Batch, from first: Int, count: Int, weight: Vector, epsilon: Float,
         into out: Buffer)
     func linear(
         _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer)
@@ -141,20 +158,32 @@ package protocol Backend: AnyObject, SendableMetatype {
         _ queries: Buffer, _ batch: Batch, cache: Cache, queryHeads: Int, scale: Float, softCap: Float?, window: Int?,
         into out: Buffer)
 
-    // Logits [rows, vocabulary], float32, in host memory.
-    func hostRow(_ buffer: Buffer, _ row: Int) -> UnsafeMutablePointer<Float>
+    // Logits [rows, vocabulary], float32.
+    /// A row in host memory, good until the next logits are made.
+    func hostRow(_ logits: Buffer, _ row: Int) -> UnsafeMutablePointer<Float>
     func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float
     func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int
     func top(
         _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
         values: UnsafeMutablePointer<Float>)
-    /// Chooses a token for each row of `count` logits.
-    func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int)
+    /// Chooses a token for each of these rows of `count` logits. `scratch` has the shape of `logits`.
+    func sample(
+        _ rows: UnsafeMutableBufferPointer<SampleRow>, of logits: Buffer, count: Int, scratch: Buffer
+    ) throws(LLMError)
 }
 
 extension Backend {
     package func finishLoading() {}
     package func provide(_ caches: [Cache], blockCount: Int) {}
+
+    package func run(
+        _ part: StepPart, of batch: Batch, _ body: (_ rows: Int) throws(LLMError) -> Void
+    ) throws(LLMError) {
+        switch part {
+        case .layers: try body(batch.tokenCount)
+        case .logits(let listed): try body(listed.count)
+        }
+    }
 
     package func makeMatrices(
         count: Int, rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?

@@ -108,6 +108,10 @@ package final class TracingBackend<Base: Backend>: Backend {
 
     // MARK: - Forward
 
+    package func run(
+        _ part: StepPart, of batch: Batch, _ body: (_ rows: Int) throws(LLMError) -> Void
+    ) throws(LLMError) { try base.run(part, of: batch, body) }
+
     package func embed(_ batch: Batch, _ table: Matrix, firstID: Int, scale: Float?, into x: Buffer) {
         base.embed(batch, table, firstID: firstID, scale: scale, into: x)
         recorder.record(.embed, rows: batch.tokenCount)
@@ -144,10 +148,10 @@ package final class TracingBackend<Base: Backend>: Backend {
     }
 
     package func rmsNorm(
-        _ x: Buffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: Vector, epsilon: Float,
+        _ x: Buffer, logitRowsOf batch: Batch, from first: Int, count: Int, weight: Vector, epsilon: Float,
         into out: Buffer
     ) {
-        base.rmsNorm(x, gathering: indices, count: count, weight: weight, epsilon: epsilon, into: out)
+        base.rmsNorm(x, logitRowsOf: batch, from: first, count: count, weight: weight, epsilon: epsilon, into: out)
         recorder.record(.rmsNorm, rows: count)
     }
 
@@ -192,7 +196,7 @@ package final class TracingBackend<Base: Backend>: Backend {
 
     // MARK: - Logits
 
-    package func hostRow(_ buffer: Buffer, _ row: Int) -> UnsafeMutablePointer<Float> { base.hostRow(buffer, row) }
+    package func hostRow(_ logits: Buffer, _ row: Int) -> UnsafeMutablePointer<Float> { base.hostRow(logits, row) }
 
     package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float {
         base.logSumExp(row, count: count)
@@ -209,8 +213,10 @@ package final class TracingBackend<Base: Backend>: Backend {
         base.top(k, of: row, count: count, ids: ids, values: values)
     }
 
-    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) {
-        base.sample(rows, count: count)
+    package func sample(
+        _ rows: UnsafeMutableBufferPointer<SampleRow>, of logits: Buffer, count: Int, scratch: Buffer
+    ) throws(LLMError) {
+        try base.sample(rows, of: logits, count: count, scratch: scratch)
         recorder.record(.sample, rows: rows.count)
     }
 }

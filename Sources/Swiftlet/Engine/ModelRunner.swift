@@ -2,14 +2,12 @@
 // Owned by the Engine. Knows neither requests nor blocks: a batch is numbers. Where several ranks share the model, each
 // has a runner, and all of them run the batches of rank 0's, which alone has a sampler.
 //
-// Invariant: at most maxLogitRows rows of logits exist at once, however many a batch asks for.
+// Invariant: at most the model's maxLogitRows rows of logits exist at once, however many a batch asks for. (A prompt of
+// thousands of tokens with log-probabilities would need gigabytes otherwise.)
 
 package import SwiftletTokenizer
 
 package final class ModelRunner<B: Backend> {
-    /// A prompt of thousands of tokens with log-probabilities would need gigabytes of logits otherwise.
-    package static var maxLogitRows: Int { 64 }
-
     package let model: DecoderModel<B>
     private let sampler: Sampler<B>?
 
@@ -44,12 +42,12 @@ package final class ModelRunner<B: Backend> {
         try model.forward(batch)
         var first = 0
         while first < batch.logitRowCount {
-            let count = min(Self.maxLogitRows, batch.logitRowCount - first)
-            let logits = try model.logits(ofRows: batch.logitRows + first, count: count)
+            let rows = first..<min(first + model.maxLogitRows, batch.logitRowCount)
+            let logits = try model.logits(of: batch, rows)
             if let sampler, let sampled {
-                sampler.process(logits, of: batch, rows: first..<(first + count), sequences, into: sampled)
+                try sampler.process(logits, of: batch, rows: rows, sequences, into: sampled)
             }
-            first += count
+            first = rows.upperBound
         }
     }
 }

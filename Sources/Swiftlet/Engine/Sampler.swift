@@ -7,20 +7,15 @@
 package import SwiftletTokenizer
 
 package final class Sampler<B: Backend> {
-    private struct Target {
-        var sequence = 0
-        var logitRow = 0
-    }
-
     private let backend: B
     private let vocabularySize: Int
     private let eosTokenIDs: [TokenID]
     private let processors: [any LogitsProcessor]
     private let rows: UnsafeMutableBufferPointer<SampleRow>  // [maxRows]
-    private let targets: UnsafeMutablePointer<Target>  // [maxRows], what each of them is for
+    private let targets: UnsafeMutablePointer<Int>  // [maxRows], the sequence that each of them is for
     private let scratch: B.Buffer  // [maxRows, vocabulary]
     /// Raw logits of rows that are changed and reported too. (Pages that nobody touches cost nothing.)
-    private let rawLogits: B.Buffer  // [maxRows, vocabulary]
+    private let rawLogits: UnsafeMutablePointer<Float>  // [maxRows, vocabulary]
     private let topIDs: UnsafeMutablePointer<Int32>  // [maxLogprobs]
     private let topValues: UnsafeMutablePointer<Float>  // [maxLogprobs]
 
@@ -33,15 +28,15 @@ package final class Sampler<B: Backend> {
         self.processors = processors
         self.eosTokenIDs = eosTokenIDs.filter { $0 >= 0 && $0 < vocabularySize }
         scratch = try backend.makeBuffer(rows: maxRows, columns: vocabularySize, type: .float)
-        rawLogits = try backend.makeBuffer(rows: maxRows, columns: vocabularySize, type: .float)
+        rawLogits = .allocate(capacity: maxRows * vocabularySize)
         rows = .allocate(capacity: maxRows)
         targets = .allocate(capacity: maxRows)
-        targets.initialize(repeating: Target(), count: maxRows)
         topIDs = .allocate(capacity: max(maxLogprobs, 1))
         topValues = .allocate(capacity: max(maxLogprobs, 1))
     }
 
     deinit {
+        rawLogits.deallocate()
         rows.deallocate()
         targets.deallocate()
         topIDs.deallocate()
@@ -52,38 +47,39 @@ package final class Sampler<B: Backend> {
     package func process(
         _ logits: B.Buffer, of batch: Batch, rows logitRows: Range<Int>, _ sequences: [SequenceState],
         into sampled: UnsafeMutablePointer<TokenID>
-    ) {
+    ) throws(LLMError) {
         var count = 0
         for (index, logitRow) in logitRows.enumerated() {
             let target = Int(batch.logitSequences[logitRow])
             let sequence = sequences[target]
             let position = batch.position(ofRow: Int(batch.logitRows[logitRow]), sequence: target)
-            let row = backend.hostRow(logits, index)
             guard position == sequence.tokenCount - 1 else {
-                score(sequence, position + 1, row)
+                score(sequence, position + 1, backend.hostRow(logits, index))
                 continue
             }
-            prepare(sequence, row, index)
+            // Rows that are only chosen from need not come to the host.
+            let isChanged = changesLogits(sequence)
+            if isChanged { change(sequence, backend.hostRow(logits, index), index) }
             rows[count] = SampleRow(
-                logits: row, scratch: backend.hostRow(scratch, index),
+                row: index, isChanged: isChanged,
                 // As in vLLM, almost zero is greedy: dividing by it would overflow.
                 temperature: sequence.params.temperature < 1e-5 ? 0 : sequence.params.temperature,
                 topK: min(sequence.params.topK ?? 0, vocabularySize), topP: sequence.params.topP,
                 minP: sequence.params.minP,
                 uniform: Philox.uniform(
                     seed: sequence.seed, choice: sequence.choiceIndex, position: sequence.tokenCount))
-            targets[count] = Target(sequence: target, logitRow: index)
+            targets[count] = target
             count += 1
         }
         guard count > 0 else { return }
-        backend.sample(UnsafeMutableBufferPointer(rebasing: rows[..<count]), count: vocabularySize)
-        for index in 0..<count {
-            let (target, token) = (targets[index], rows[index].token)
-            sampled[target.sequence] = token
-            let sequence = sequences[target.sequence]
+        try backend.sample(
+            UnsafeMutableBufferPointer(rebasing: rows[..<count]), of: logits, count: vocabularySize, scratch: scratch)
+        for (row, target) in zip(rows[..<count], UnsafeBufferPointer(start: targets, count: count)) {
+            sampled[target] = row.token
+            let sequence = sequences[target]
             guard let topCount = sequence.params.logprobs else { continue }
-            let raw = backend.hostRow(changesLogits(sequence) ? rawLogits : logits, target.logitRow)
-            sequence.pendingLogprob = logprob(of: token, in: raw, top: topCount)
+            let raw = row.isChanged ? rawRow(row.row) : backend.hostRow(logits, row.row)
+            sequence.pendingLogprob = logprob(of: row.token, in: raw, top: topCount)
         }
     }
 
@@ -115,14 +111,16 @@ package final class Sampler<B: Backend> {
             || !params.logitBias.isEmpty || sequence.occurrences != nil || !processors.isEmpty
     }
 
+    private func rawRow(_ index: Int) -> UnsafeMutablePointer<Float> { rawLogits + index * vocabularySize }
+
     /// Applies everything that changes logits themselves, in vLLM's order.
-    private func prepare(_ sequence: SequenceState, _ row: UnsafeMutablePointer<Float>, _ index: Int) {
-        guard changesLogits(sequence) else { return }
-        let params = sequence.params
-        if params.logprobs != nil {
-            backend.hostRow(rawLogits, index).update(from: row, count: vocabularySize)
+    private func change(_ sequence: SequenceState, _ row: UnsafeMutablePointer<Float>, _ index: Int) {
+        let (params, raw) = (sequence.params, rawRow(index))
+        if params.logprobs != nil || params.allowedTokenIDs != nil { raw.update(from: row, count: vocabularySize) }
+        if let allowed = params.allowedTokenIDs {
+            row.update(repeating: -.infinity, count: vocabularySize)
+            for id in allowed { row[Int(id)] = raw[Int(id)] }
         }
-        if let allowed = params.allowedTokenIDs { keepOnly(allowed, row, backend.hostRow(scratch, index)) }
         if sequence.outputTokenCount < params.minTokens {
             for id in eosTokenIDs { row[Int(id)] = -.infinity }
             for id in params.stopTokenIDs { row[Int(id)] = -.infinity }
@@ -153,13 +151,5 @@ package final class Sampler<B: Backend> {
             var logits = UnsafeMutableBufferPointer(start: row, count: vocabularySize).mutableSpan
             processor.process(&logits, context)
         }
-    }
-
-    private func keepOnly(
-        _ allowed: [TokenID], _ row: UnsafeMutablePointer<Float>, _ kept: UnsafeMutablePointer<Float>
-    ) {
-        kept.update(repeating: -.infinity, count: vocabularySize)
-        for id in allowed { kept[Int(id)] = row[Int(id)] }
-        row.update(from: kept, count: vocabularySize)
     }
 }

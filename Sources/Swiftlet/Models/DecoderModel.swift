@@ -72,7 +72,8 @@ package final class DecoderModel<B: Backend> {
     private let config: ModelConfig  // the shard's
     package let backend: B
     private let weights: Weights
-    private let caches: [B.Cache]  // one per layer
+    package var caches: [B.Cache]  // one per layer
+    package let maxLogitRows: Int
     private let workspace: Workspace
     private let attentionScale: Float
 
@@ -84,6 +85,7 @@ package final class DecoderModel<B: Backend> {
         self.backend = backend
         self.weights = weights
         self.caches = caches
+        self.maxLogitRows = maxLogitRows
         attentionScale = config.attentionScale
         let queryWidth = config.queryWidth
         let qkvWidth = queryWidth + 2 * config.keyValueWidth
@@ -112,8 +114,12 @@ package final class DecoderModel<B: Backend> {
 
     /// Runs the batch through all layers: writes its KV, leaves its hidden states in the workspace.
     package func forward(_ batch: Batch) throws(LLMError) {
-        let (b, w, rows, epsilon) = (backend, workspace, batch.tokenCount, config.rmsNormEpsilon)
-        b.provide(caches, blockCount: batch.blockLimit)
+        backend.provide(caches, blockCount: batch.blockLimit)
+        try backend.run(.layers, of: batch) { rows throws(LLMError) in try runLayers(batch, rows: rows) }
+    }
+
+    private func runLayers(_ batch: Batch, rows: Int) throws(LLMError) {
+        let (b, w, epsilon) = (backend, workspace, config.rmsNormEpsilon)
         let firstID = shard.vocabulary.own.lowerBound
         b.embed(batch, weights.embedding, firstID: firstID, scale: config.embeddingScale, into: w.partial)
         try b.allReduce(w.partial, rows: rows, adds: false, into: w.x)
@@ -184,16 +190,17 @@ package final class DecoderModel<B: Backend> {
         b.addNormed(projected, rows: rows, weight: norm, epsilon: config.rmsNormEpsilon, to: w.x)
     }
 
-    /// The logits of `count` rows of the batch just run, listed by number: row i of the result is row rows[i]. They are
-    /// there on rank 0.
-    package func logits(ofRows rows: UnsafePointer<Int32>, count: Int) throws(LLMError) -> B.Buffer {
-        let w = workspace
-        backend.rmsNorm(
-            w.x, gathering: rows, count: count, weight: weights.finalNorm, epsilon: config.rmsNormEpsilon,
-            into: w.logitInput)
-        let epilogue = config.logitSoftCap.map(LinearEpilogue.storeCapped) ?? .store
-        backend.linear(w.logitInput, rows: count, weights.head, bias: nil, epilogue: epilogue, into: w.logits)
-        try backend.gather(w.logits, rows: count, into: w.allLogits)
+    /// The logits of some of the rows that the batch just run lists for it. They are there on rank 0.
+    package func logits(of batch: Batch, _ listed: Range<Int>) throws(LLMError) -> B.Buffer {
+        let (b, w) = (backend, workspace)
+        try b.run(.logits(listed), of: batch) { rows in
+            b.rmsNorm(
+                w.x, logitRowsOf: batch, from: listed.lowerBound, count: rows, weight: weights.finalNorm,
+                epsilon: config.rmsNormEpsilon, into: w.logitInput)
+            let epilogue = config.logitSoftCap.map(LinearEpilogue.storeCapped) ?? .store
+            b.linear(w.logitInput, rows: rows, weights.head, bias: nil, epilogue: epilogue, into: w.logits)
+        }
+        try b.gather(w.logits, rows: listed.count, into: w.allLogits)
         return w.allLogits
     }
 }

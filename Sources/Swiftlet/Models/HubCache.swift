@@ -151,7 +151,17 @@ extension ModelFiles {
     package init(_ model: String?, _ config: EngineConfig) throws(LLMError) {
         let folder = try Self.folder(
             of: model, revision: config.revision, needsWeights: config.loadFormat != .dummy)
-        if let folder { try self.init(directory: folder) } else { self = ModelLoader.demoModel }
+        guard let folder else {
+            guard ModelLoader.hasDemoWeights || config.loadFormat == .dummy else {
+                throw LLMError(
+                    .invalidConfiguration,
+                    "this build has no demo model (trait WithoutDemoModel): name a model (--model), or use --load-format dummy"
+                )
+            }
+            self = ModelLoader.demoModel
+            return
+        }
+        try self.init(directory: folder)
     }
 
     /// The folder of a named model, from the cache where it is no folder itself; nil for nil.

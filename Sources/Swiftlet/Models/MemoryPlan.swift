@@ -1,4 +1,4 @@
-// MemoryPlan: how much memory a model takes on the CPU, and how many KV blocks there is room for.
+// MemoryPlan: how much memory a model takes, and how many KV blocks there is room for.
 // Made by the ModelLoader: once before the weights are read, to refuse in time, once after.
 //
 // Invariant: an engine that starts has room for one sequence of maxModelLength, unless its user counted the blocks.
@@ -36,9 +36,13 @@ package struct MemoryPlan: Sendable {
 
     private func blockBytes(of config: ModelConfig) -> Int {
         config.layerCount
-            * CPUCache.blockBytes(
-                blockSize: engine.blockSize, keyValueHeads: config.keyValueHeadCount, headDim: config.headDimension,
-                dtype: dtype, format: engine.kvCacheType.format)
+            * (engine.device == .cuda
+                ? CUDACache.blockBytes(
+                    blockSize: engine.blockSize, keyValueHeads: config.keyValueHeadCount,
+                    headDim: config.headDimension, dtype: dtype)
+                : CPUCache.blockBytes(
+                    blockSize: engine.blockSize, keyValueHeads: config.keyValueHeadCount,
+                    headDim: config.headDimension, dtype: dtype, format: engine.kvCacheType.format))
     }
 
     package var blocksPerContext: Int { (maxModelLength + engine.blockSize - 1) / engine.blockSize }
@@ -122,9 +126,11 @@ package struct MemoryPlan: Sendable {
     }
 
     /// How many blocks the pool gets, with the weights loaded and this much memory free.
-    package func blockCount(available: Int?) throws(LLMError) -> Int {
+    ///
+    /// - Parameter hasWorkspace: Whether the rest is there too.
+    package func blockCount(available: Int?, hasWorkspace: Bool = false) throws(LLMError) -> Int {
         let available = available ?? Int.max
-        let room = max(0, available - workspaceBytes) / blockBytes
+        let room = max(0, hasWorkspace ? available : available - workspaceBytes) / blockBytes
         let count: Int
         switch engine.kvCache {
         case .blocks(let blocks):
@@ -137,7 +143,8 @@ package struct MemoryPlan: Sendable {
             count = Int(Double(room) * share)
         case .automatic:
             let (wanted, overflow) = engine.maxSequences.multipliedReportingOverflow(by: blocksPerContext)
-            count = min(overflow ? Int.max : wanted, room / 2)
+            // A GPU has nobody else to leave memory to, but for its own libraries and graphs.
+            count = min(overflow ? Int.max : wanted, engine.device == .cuda ? room / 10 * 9 : room / 2)
         }
         guard count >= blocksPerContext else {
             throw LLMError(
@@ -169,7 +176,8 @@ package struct MemoryPlan: Sendable {
 
     /// A way out that is not taken yet.
     private var smallerCache: String {
-        engine.kvCacheType == .automatic ? "; --kv-cache-dtype int8 fits more tokens into the KV cache" : ""
+        engine.kvCacheType == .automatic && engine.device != .cuda
+            ? "; --kv-cache-dtype int8 fits more tokens into the KV cache" : ""
     }
 
     /// Rounded up.

@@ -22,7 +22,9 @@ struct RankModel<B: Backend> {
 
 extension ModelLoader {
     /// Reads and checks all but the weights, and refuses what does not fit into memory.
-    func prepare() throws(LLMError) -> PreparedModel {
+    ///
+    /// - Parameter available: Bytes, where they are not this machine's.
+    func prepare(available: Int? = nil) throws(LLMError) -> PreparedModel {
         let files = try ModelFiles(model, config)
         let shape = try shape(of: files)
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
@@ -39,7 +41,7 @@ extension ModelLoader {
         let plan = MemoryPlan(
             config: shape, shards: shards, engine: config, dtype: dataType(of: shape, checkpoint),
             maxModelLength: length, maxBatchedTokens: try maxBatchedTokens(length), checkpoint: checkpoint)
-        try plan.checkFits(available: availableMemory(process))
+        try plan.checkFits(available: available ?? availableMemory(process))
         return PreparedModel(files: files, checkpoint: checkpoint, plan: plan, process: process)
     }
 
@@ -119,33 +121,47 @@ extension ModelLoader {
     func loadRank<B: Backend>(
         _ shard: Shard, _ plan: MemoryPlan, _ cpu: CPUBackend, _ backend: B, _ checkpoint: Checkpoint?
     ) throws(LLMError) -> RankModel<B> {
-        let source: WeightLoader<B>.Source =
-            if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
-        let weights = try WeightLoader(
-            shard: shard, backend: backend, source: source, quantization: WeightQuantization(config)
-        ).load(positions: plan.maxModelLength)
+        let weights = try loadWeights(shard, plan, backend, checkpoint)
         // What is free is known when all ranks have loaded; a block has the same number on all of them.
         _ = try cpu.minimum(0)
         let blockCount = try cpu.minimum(
             try plan.blockCount(available: availableMemory(cpu.process, loaded: plan.weightBytes)))
-        var caches: [B.Cache] = []
-        for _ in 0..<shard.config.layerCount {
-            caches.append(try backend.makeCache(of: shard, blockCount: blockCount, blockSize: config.blockSize))
-        }
+        let caches = try makeCaches(of: shard, backend, blockCount: blockCount)
         // The first prompts pay for no memory; later ones pay as they come.
         let provided = (config.providedTokens + config.blockSize - 1) / config.blockSize
         backend.provide(caches, blockCount: min(blockCount, provided))
         let decoder = try DecoderModel(
             shard: shard, backend: backend, weights: weights, caches: caches, maxTokens: plan.maxBatchedTokens,
-            maxLogitRows: maxLogitRows(plan))
-        let batch = Batch(
+            maxLogitRows: min(Self.maxLogitRows, plan.maxBatchedTokens))
+        return RankModel(decoder: decoder, blockCount: blockCount, batch: makeBatch(plan, blockCount: blockCount))
+    }
+
+    /// Rows of logits that are made at once on the CPU.
+    static var maxLogitRows: Int { 64 }
+
+    func loadWeights<B: Backend>(
+        _ shard: Shard, _ plan: MemoryPlan, _ backend: B, _ checkpoint: Checkpoint?
+    ) throws(LLMError) -> DecoderModel<B>.Weights {
+        let source: WeightLoader<B>.Source =
+            if let checkpoint { .checkpoint(checkpoint) } else { .random(seed: config.seed ?? 0) }
+        return try WeightLoader(
+            shard: shard, backend: backend, source: source, quantization: WeightQuantization(config)
+        ).load(positions: plan.maxModelLength)
+    }
+
+    /// A KV cache for each layer.
+    func makeCaches<B: Backend>(of shard: Shard, _ backend: B, blockCount: Int) throws(LLMError) -> [B.Cache] {
+        var caches: [B.Cache] = []
+        for _ in 0..<shard.config.layerCount {
+            caches.append(try backend.makeCache(of: shard, blockCount: blockCount, blockSize: config.blockSize))
+        }
+        return caches
+    }
+
+    func makeBatch(_ plan: MemoryPlan, blockCount: Int) -> Batch {
+        Batch(
             maxTokens: plan.maxBatchedTokens,
             maxSequences: min(config.maxSequences, plan.maxBatchedTokens, blockCount),
             maxBlocksPerSequence: min(plan.blocksPerContext, blockCount))
-        return RankModel(decoder: decoder, blockCount: blockCount, batch: batch)
-    }
-
-    func maxLogitRows(_ plan: MemoryPlan) -> Int {
-        min(ModelRunner<CPUBackend>.maxLogitRows, plan.maxBatchedTokens)
     }
 }

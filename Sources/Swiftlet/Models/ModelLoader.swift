@@ -16,15 +16,18 @@ package struct LoadedModel: Sendable {
     package var vocabularySize: Int
     package var kvTokenCapacity: Int
     package var eosTokenIDs: Set<TokenID>
+    package var device: EngineConfig.Device
     package var summary: String
 }
 
 package struct ModelLoader: Sendable {
     let model: String?
     let tokenizerPath: String?
-    let config: EngineConfig
+    package var config: EngineConfig
     let logger: Logger
     let processors: [any LogitsProcessor]
+    /// Where kernels that were compiled for GPUs are kept.
+    package var cubinFolder = CubinCache.path()
 
     package init(
         model: String?, tokenizerPath: String?, config: EngineConfig, logger: Logger,
@@ -59,27 +62,41 @@ package struct ModelLoader: Sendable {
                 "process \(process.rank) of \(process.count) has to follow the first one (LLM.follow), which alone has an engine"
             )
         }
+        return try assemble(prepared, recorder) { () throws(LLMError) in
+            let plan = prepared.plan
+            let cpu = try startRanks(prepared, others)
+            let model = try loadRank(plan.shards[0], plan, cpu, wrap(cpu), prepared.checkpoint)
+            warnAboutSlowPaths(cpu, plan.config.storedQuantization)
+            let threads = threadCount(cpu.process)
+            return (model, "kernels \(cpu.levelName), \(threads) thread\(threads == 1 ? "" : "s")")
+        }
+    }
+
+    /// An engine around a model, which `load` loads and whose machine it describes.
+    func assemble<B: Backend>(
+        _ prepared: PreparedModel, _ recorder: TraceRecorder?,
+        load: () throws(LLMError) -> (model: RankModel<B>, machine: String)
+    ) throws(LLMError) -> (Engine<B>, LoadedModel) {
         let (files, plan, modelConfig) = (prepared.files, prepared.plan, prepared.plan.config)
         // A large vocabulary takes as long as a good part of the weights.
         let tokenizerBeside = try Deferred { () throws(LLMError) in try loadTokenizer(files) }
-
-        let cpu = try startRanks(prepared, others)
-        let model = try loadRank(plan.shards[0], plan, cpu, wrap(cpu), prepared.checkpoint)
+        let (model, machine) = try load()
         let tokenizer = try tokenizerBeside.value()
         var eosTokenIDs = Set(modelConfig.eosTokenIDs.map { TokenID($0) })
         if let text = modelConfig.tokenizerEOSToken, let id = tokenizer?.id(of: text) { eosTokenIDs.insert(id) }
         let engine = try makeEngine(model, plan, tokenizer, eosTokenIDs, recorder)
         let blockCount = model.blockCount
-
-        warnAboutSlowPaths(cpu, modelConfig.storedQuantization)
         let loaded = LoadedModel(
             tokenizer: tokenizer, chatTemplates: try chatTemplates(files),
             defaultSamplingParams: defaultSamplingParams(modelConfig),
             maxModelLength: plan.maxModelLength, vocabularySize: modelConfig.vocabularySize,
             kvTokenCapacity: blockCount * config.blockSize, eosTokenIDs: eosTokenIDs,
-            summary: summary(modelConfig, plan, cpu, blockCount))
+            device: config.device == .cuda ? .cuda : .cpu, summary: summary(modelConfig, plan, machine, blockCount))
         return (engine, loaded)
     }
+
+    /// Whether the library was built with its model's weights.
+    package static var hasDemoWeights: Bool { swiftlet_demo_file("model.safetensors", nil) != nil }
 
     /// The model inside this library.
     package static var demoModel: ModelFiles {
@@ -109,7 +126,7 @@ package struct ModelLoader: Sendable {
             isChunkedPrefillEnabled: config.enableChunkedPrefill, isMixingEnabled: config.enableMixedBatches)
         let sampler = try Sampler(
             backend: model.decoder.backend, vocabularySize: plan.config.vocabularySize, eosTokenIDs: eosTokenIDs,
-            maxRows: maxLogitRows(plan), maxLogprobs: config.maxLogprobs, processors: processors)
+            maxRows: model.decoder.maxLogitRows, maxLogprobs: config.maxLogprobs, processors: processors)
         return Engine(
             scheduler: scheduler, runner: ModelRunner(model: model.decoder, sampler: sampler), batch: model.batch,
             tokenizer: tokenizer, eosTokenIDs: eosTokenIDs, recorder: recorder)
@@ -147,8 +164,9 @@ package struct ModelLoader: Sendable {
     }
 
     func maxBatchedTokens(_ maxModelLength: Int) throws(LLMError) -> Int {
-        if config.enableChunkedPrefill { return config.maxBatchedTokens ?? 512 }
-        let tokens = config.maxBatchedTokens ?? max(512, maxModelLength)
+        let usual = config.device == .cuda ? 8192 : 512
+        if config.enableChunkedPrefill { return config.maxBatchedTokens ?? usual }
+        let tokens = config.maxBatchedTokens ?? max(usual, maxModelLength)
         guard tokens >= maxModelLength else {
             throw LLMError(
                 .invalidConfiguration,
@@ -209,20 +227,18 @@ package struct ModelLoader: Sendable {
     }
 
     private func summary(
-        _ model: ModelConfig, _ plan: MemoryPlan, _ backend: CPUBackend, _ blockCount: Int
+        _ model: ModelConfig, _ plan: MemoryPlan, _ machine: String, _ blockCount: Int
     ) -> String {
         let millions = Double(plan.parameterCount) / 1e6
         let size = millions < 10 ? "\((millions * 10).rounded() / 10)" : "\(Int(millions.rounded()))"
-        let type = backend.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
+        let type = plan.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
         let named = config.quantization?.rawValue ?? model.storedQuantization?.summary
         let weights = named.map { " with \($0) weights" } ?? ""
         let ranks = config.tensorParallelSize > 1 ? " in \(config.tensorParallelSize) ranks" : ""
-        let threads = threadCount(backend.process)
         let cached = config.kvCacheType == .automatic ? "" : " in \(config.kvCacheType.rawValue)"
         return """
-            \(model.family.modelType), \(size) M parameters, \(type)\(weights); kernels \(backend.levelName), \
-            \(threads) thread\(threads == 1 ? "" : "s")\(ranks); KV cache \(blockCount * config.blockSize) tokens\(cached), \
-            \(blockCount / plan.blocksPerContext) full contexts of \(plan.maxModelLength)
+            \(model.family.modelType), \(size) M parameters, \(type)\(weights); \(machine)\(ranks); KV cache \(blockCount * config.blockSize) \
+            tokens\(cached), \(blockCount / plan.blocksPerContext) full contexts of \(plan.maxModelLength)
             """
     }
 }

@@ -54,7 +54,7 @@ package final class WeightCounter: Backend {
     package func rmsNorm(_ x: Int, rows: Int, columns: Range<Int>, weight: Int, epsilon: Float) { unreachable() }
     package func addNormed(_ x: Int, rows: Int, weight: Int, epsilon: Float, to out: Int) { unreachable() }
     package func rmsNorm(
-        _ x: Int, gathering indices: UnsafePointer<Int32>, count: Int, weight: Int, epsilon: Float, into out: Int
+        _ x: Int, logitRowsOf batch: Batch, from first: Int, count: Int, weight: Int, epsilon: Float, into out: Int
     ) { unreachable() }
     package func squareSums(_ x: Int, rows: Int, columns: Range<Int>, into sums: Int, column: Int) { unreachable() }
     package func rmsNorm(
@@ -74,12 +74,14 @@ package final class WeightCounter: Backend {
         _ queries: Int, _ batch: Batch, cache: Int, queryHeads: Int, scale: Float, softCap: Float?, window: Int?,
         into out: Int
     ) { unreachable() }
-    package func hostRow(_ buffer: Int, _ row: Int) -> UnsafeMutablePointer<Float> { unreachable() }
+    package func hostRow(_ logits: Int, _ row: Int) -> UnsafeMutablePointer<Float> { unreachable() }
     package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float { unreachable() }
     package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int { unreachable() }
     package func top(
         _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
         values: UnsafeMutablePointer<Float>
     ) { unreachable() }
-    package func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) { unreachable() }
+    package func sample(
+        _ rows: UnsafeMutableBufferPointer<SampleRow>, of logits: Int, count: Int, scratch: Int
+    ) { unreachable() }
 }

@@ -49,7 +49,7 @@ extension RooflineBench {
     }
 
     private func makeRunner(_ caches: [CPUCache]) throws(LLMError) -> ModelRunner<CPUBackend> {
-        let maxLogitRows = ModelRunner<CPUBackend>.maxLogitRows
+        let maxLogitRows = ModelLoader.maxLogitRows
         return ModelRunner(
             model: try DecoderModel(
                 shard: Shard(whole: config), backend: backend, weights: weights, caches: caches,

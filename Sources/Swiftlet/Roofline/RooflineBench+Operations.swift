@@ -27,7 +27,7 @@ extension RooflineBench {
             let isHead = projection == .head
             let isGated = projection == .gateUp
             let out = try backend.makeBuffer(
-                rows: isHead ? ModelRunner<CPUBackend>.maxLogitRows : Self.maxRows,
+                rows: isHead ? ModelLoader.maxLogitRows : Self.maxRows,
                 columns: isGated ? outputs / 2 : outputs, type: isGated ? .compute : .float)
             for rows in Self.rowCounts where rows <= out.rows {
                 let work = work.linear(projection, tokens: rows)
@@ -112,7 +112,7 @@ extension RooflineBench {
     }
 
     private func measureSampling() throws(LLMError) {
-        let (vocabulary, maxRows) = (config.vocabularySize, ModelRunner<CPUBackend>.maxLogitRows)
+        let (vocabulary, maxRows) = (config.vocabularySize, ModelLoader.maxLogitRows)
         let x = try makeActivations(columns: config.hiddenSize, type: .compute)
         // Two sets by turns, so that what no cache holds comes from memory.
         let sets = [
@@ -123,26 +123,24 @@ extension RooflineBench {
             backend.linear(x, rows: maxRows, weights.head, bias: nil, epilogue: .store, into: logits)
         }
         let scratch = try backend.makeBuffer(rows: maxRows, columns: vocabulary, type: .float)
-        let sampled = UnsafeMutableBufferPointer<SampleRow>.allocate(capacity: 2 * maxRows)
+        let sampled = UnsafeMutableBufferPointer<SampleRow>.allocate(capacity: maxRows)
         defer { sampled.deallocate() }
         for kind in Self.samplers {
             for rows in Self.rowCounts where rows <= maxRows {
-                for row in 0..<2 * rows {
+                for row in 0..<rows {
                     sampled.initializeElement(
                         at: row,
                         to: SampleRow(
-                            logits: backend.hostRow(sets[row / rows], row % rows),
-                            scratch: backend.hostRow(scratch, row % rows), temperature: kind.temperature,
-                            topK: min(kind.topK, vocabulary), topP: kind.topP, minP: 0,
-                            uniform: (Float(row % rows) + 0.5) / Float(maxRows)))
+                            row: row, temperature: kind.temperature, topK: min(kind.topK, vocabulary),
+                            topP: kind.topP, minP: 0, uniform: (Float(row) + 0.5) / Float(maxRows)))
                 }
                 let work = work.sample(tokens: rows, cacheSize: Platform.lastCacheSize())
                 let calls = calls(for: work)
                 measure(.other, kind.name, rows: rows, work: work, calls: calls) {
                     for call in 0..<calls {
-                        let first = call % 2 * rows
                         backend.sample(
-                            UnsafeMutableBufferPointer(rebasing: sampled[first..<first + rows]), count: vocabulary)
+                            UnsafeMutableBufferPointer(rebasing: sampled[..<rows]), of: sets[call % 2],
+                            count: vocabulary, scratch: scratch)
                     }
                 }
             }

@@ -107,9 +107,9 @@ final class FailingBackend: Backend {
         base.rmsNorm(x, rows: rows, weight: weight, epsilon: epsilon, into: out)
     }
     func rmsNorm(
-        _ x: Buffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: Vector, epsilon: Float,
+        _ x: Buffer, logitRowsOf batch: Batch, from first: Int, count: Int, weight: Vector, epsilon: Float,
         into out: Buffer
-    ) { base.rmsNorm(x, gathering: indices, count: count, weight: weight, epsilon: epsilon, into: out) }
+    ) { base.rmsNorm(x, logitRowsOf: batch, from: first, count: count, weight: weight, epsilon: epsilon, into: out) }
     func linear(
         _ x: Buffer, rows: Int, _ matrix: Matrix, bias: Vector?, epilogue: LinearEpilogue, into out: Buffer
     ) { base.linear(x, rows: rows, matrix, bias: bias, epilogue: epilogue, into: out) }
@@ -129,7 +129,7 @@ final class FailingBackend: Backend {
             queries, batch, cache: cache, queryHeads: queryHeads, scale: scale, softCap: softCap, window: window,
             into: out)
     }
-    func hostRow(_ buffer: Buffer, _ row: Int) -> UnsafeMutablePointer<Float> { base.hostRow(buffer, row) }
+    func hostRow(_ logits: Buffer, _ row: Int) -> UnsafeMutablePointer<Float> { base.hostRow(logits, row) }
     func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float { base.logSumExp(row, count: count) }
     func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int {
         base.rank(of: value, in: row, count: count)
@@ -138,5 +138,7 @@ final class FailingBackend: Backend {
         _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
         values: UnsafeMutablePointer<Float>
     ) { base.top(k, of: row, count: count, ids: ids, values: values) }
-    func sample(_ rows: UnsafeMutableBufferPointer<SampleRow>, count: Int) { base.sample(rows, count: count) }
+    func sample(
+        _ rows: UnsafeMutableBufferPointer<SampleRow>, of logits: Buffer, count: Int, scratch: Buffer
+    ) { base.sample(rows, of: logits, count: count, scratch: scratch) }
 }

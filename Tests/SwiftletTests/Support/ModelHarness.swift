@@ -42,14 +42,15 @@ final class ModelHarness {
 
     /// Logits after each token of a prompt that is run at once.
     func allLogits(_ prompt: [Int32]) -> [[Float]] {
-        let sequence = SequenceState(id: 0, prompt: prompt, params: .greedy, tokenLimit: prompt.count + 1)
+        let all = SamplingParams(temperature: 0, promptLogprobs: 0)
+        let sequence = SequenceState(id: 0, prompt: prompt, params: all, tokenLimit: prompt.count + 1)
         precondition(blocks.admit(sequence))
         defer { blocks.release(sequence) }
         sequence.scheduledTokenCount = prompt.count
         batch.fill([sequence])
         try! model.forward(batch)
         return prompt.indices.map { index in
-            let logits = try! model.logits(ofRows: [Int32(index)], count: 1)
+            let logits = try! model.logits(of: batch, index..<index + 1)
             return Array(UnsafeBufferPointer(start: backend.hostRow(logits, 0), count: config.vocabularySize))
         }
     }
@@ -66,7 +67,7 @@ final class ModelHarness {
             try! model.forward(batch)
             sequence.cachedTokenCount += sequence.scheduledTokenCount
             guard sequence.pendingTokenCount == 0 else { continue }
-            let logits = try! model.logits(ofRows: batch.logitRows, count: 1)
+            let logits = try! model.logits(of: batch, 0..<1)
             return Array(UnsafeBufferPointer(start: backend.hostRow(logits, 0), count: config.vocabularySize))
         }
     }

@@ -152,6 +152,11 @@ package final class CPUBackend: Backend {
     }
 
     package func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> CPUVector {
+        CPUVector(try Self.values(of: slices, adding: offset))
+    }
+
+    /// Parts of several tensors, one after the other, as float32, with `offset` added to each.
+    static func values(of slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> [Float] {
         var values: [Float] = []
         for slice in slices {
             let source = try slice.tensor.kernelSource()
@@ -163,7 +168,7 @@ package final class CPUBackend: Backend {
             }
         }
         if offset != 0 { for index in values.indices { values[index] += offset } }
-        return CPUVector(values)
+        return values
     }
 
     package func makeVector(_ values: [Float]) -> CPUVector { CPUVector(values) }
@@ -224,10 +229,10 @@ package final class CPUBackend: Backend {
     }
 
     package func rmsNorm(
-        _ x: CPUBuffer, gathering indices: UnsafePointer<Int32>, count: Int, weight: CPUVector, epsilon: Float,
+        _ x: CPUBuffer, logitRowsOf batch: Batch, from first: Int, count: Int, weight: CPUVector, epsilon: Float,
         into out: CPUBuffer
     ) {
-        rmsNorm(x, indices: indices, count: count, weight: weight, epsilon: epsilon, into: out)
+        rmsNorm(x, indices: batch.logitRows + first, count: count, weight: weight, epsilon: epsilon, into: out)
     }
 
     private func rmsNorm(

@@ -1,0 +1,137 @@
+// CUDAKernels: this engine's kernels, compiled for one GPU and one model's shapes: what torch.compile is elsewhere.
+// Owned by the CUDABackend. Their sources are in CSwiftletCUDA, with the grid that each wants above it.
+//
+// Invariant: a kernel is there under its name, or making this value throws.
+
+package import CSwiftletKernels
+import CSwiftletCUDA
+
+/// What kernels are specialised to.
+package struct CUDAShapes: Sendable, Hashable {
+    package var dtype: swiftlet_dtype
+    package var headDim: Int
+    /// Of this rank.
+    package var queryHeads: Int
+    package var keyValueHeads: Int
+    /// Query heads of the model to a key/value head.
+    package var queryGroup: Int
+    package var skippedQueryHeads: Int
+    package var blockSize: Int
+
+    package init(
+        dtype: swiftlet_dtype, headDim: Int, queryHeads: Int, keyValueHeads: Int, queryGroup: Int,
+        skippedQueryHeads: Int, blockSize: Int
+    ) {
+        self.dtype = dtype
+        self.headDim = headDim
+        self.queryHeads = queryHeads
+        self.keyValueHeads = keyValueHeads
+        self.queryGroup = queryGroup
+        self.skippedQueryHeads = skippedQueryHeads
+        self.blockSize = blockSize
+    }
+
+    package init(_ shard: Shard, dtype: swiftlet_dtype, blockSize: Int) {
+        self.dtype = dtype
+        headDim = shard.config.headDimension
+        queryHeads = shard.config.queryHeadCount
+        keyValueHeads = shard.config.keyValueHeadCount
+        queryGroup = shard.queryGroup
+        skippedQueryHeads = shard.skippedQueryHeads
+        self.blockSize = blockSize
+    }
+
+    /// The compiler's options.
+    package var options: [String] {
+        [
+            "COMPUTE_FLOAT=\(dtype == SWIFTLET_FLOAT32 ? 1 : 0)", "HEAD_DIM=\(headDim)", "QUERY_HEADS=\(queryHeads)",
+            "KV_HEADS=\(keyValueHeads)", "QUERY_GROUP=\(queryGroup)", "SKIPPED_QUERY_HEADS=\(skippedQueryHeads)",
+            "BLOCK_SIZE=\(blockSize)",
+        ].map { "-D" + $0 }
+    }
+
+    /// Bytes of an element of matrices, activations and KV cache.
+    var elementSize: Int { dtype == SWIFTLET_FLOAT32 ? 4 : 2 }
+    /// Blocks of the decode kernel that share a key/value head's query heads.
+    var decodeParts: Int { (queryGroup + 15) / 16 }
+    var decodeThreads: Int { headDim > 128 ? 32 : headDim > 64 ? 64 : 128 }
+}
+
+package final class CUDAKernels {
+    typealias Kernel = CUDADriver.Handle
+
+    let stepRows, embed, fillRandom: Kernel
+    let norm, normOfLogitRows, normOfColumns, squareSums, normBySquares, addNormed: Kernel
+    /// For at most 1, 2, 4 and 8 rows.
+    let linearSmall: [Kernel]
+    let linearFinish, ropeAndStore, attentionDecode, attentionCombine, attentionPrefill, sampleRows: Kernel
+    let module: CUDADriver.Handle
+    private let device: CUDADevice
+
+    init(
+        _ device: CUDADevice, _ libraries: CUDALibraries, _ shapes: CUDAShapes, cache: CubinCache?
+    ) throws(LLMError) {
+        let compiler = try CUDACompiler(libraries)
+        let code = try compiler.cubin(
+            Self.program, options: Self.options(device.description.architecture, shapes), cache: cache)
+        var loaded: CUDADriver.Handle?
+        try device.check(device.driver.loadModule(&loaded, code), "loading its kernels")
+        guard let module = loaded else { throw LLMError(.engineFailed, "the GPU: no kernels were loaded") }
+        self.device = device
+        self.module = module
+        func kernel(_ name: String) throws(LLMError) -> Kernel {
+            var kernel: Kernel?
+            let status = device.driver.function(&kernel, module, name)
+            guard status == 0, let kernel else { throw device.driver.error(status, "finding kernel \(name)") }
+            return kernel
+        }
+        do throws(LLMError) {
+            stepRows = try kernel("step_rows")
+            embed = try kernel("embed")
+            fillRandom = try kernel("fill_random")
+            norm = try kernel("rms_norm")
+            normOfLogitRows = try kernel("rms_norm_logits")
+            normOfColumns = try kernel("rms_norm_columns")
+            squareSums = try kernel("square_sums")
+            normBySquares = try kernel("rms_norm_squares")
+            addNormed = try kernel("add_normed")
+            var small: [Kernel] = []
+            for rows in [1, 2, 4, 8] { small.append(try kernel("linear_small_\(rows)")) }
+            linearSmall = small
+            linearFinish = try kernel("linear_finish")
+            ropeAndStore = try kernel("rope_and_store")
+            attentionDecode = try kernel("attention_decode")
+            attentionCombine = try kernel("attention_combine")
+            attentionPrefill = try kernel("attention_prefill")
+            sampleRows = try kernel("sample_rows")
+        } catch {
+            _ = device.driver.unloadModule(module)
+            throw error
+        }
+    }
+
+    deinit { _ = device.driver.unloadModule(module) }
+
+    /// The options for a GPU.
+    package static func options(_ architecture: Int, _ shapes: CUDAShapes) -> [String] {
+        ["--gpu-architecture=sm_\(architecture)", "--std=c++17", "-default-device"] + shapes.options
+    }
+
+    /// All kernels: one source that includes the others by name.
+    package static var program: CUDACompiler.Program {
+        var (source, headers): (String, [(name: String, source: String)]) = ("", [])
+        var index: Int32 = 0
+        while let name = swiftlet_cuda_source_name(index) {
+            var size = 0
+            let text = swiftlet_cuda_source(name, &size)
+            let bytes = UnsafeRawBufferPointer(start: text, count: size)
+            if String(cString: name) == "swiftlet.cu" {
+                source = String(decoding: bytes, as: UTF8.self)
+            } else {
+                headers.append((String(cString: name), String(decoding: bytes, as: UTF8.self)))
+            }
+            index += 1
+        }
+        return CUDACompiler.Program(name: "swiftlet.cu", source: source, headers: headers)
+    }
+}

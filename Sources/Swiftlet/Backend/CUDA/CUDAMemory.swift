@@ -1,0 +1,150 @@
+// What the CUDA backend owns on a GPU: matrices, vectors, activations, KV pools. Each frees its memory in deinit.
+//
+// Invariant: every piece starts on 256 bytes, and its owner keeps the device.
+
+import CSwiftletKernels
+
+/// Memory of a GPU. Not zeroed.
+struct DeviceMemory: ~Copyable {
+    let address: UInt64
+    let byteCount: Int
+    private let device: CUDADevice
+
+    init(_ device: CUDADevice, byteCount: Int, for purpose: @autoclosure () -> String) throws(LLMError) {
+        let rounded = max(byteCount, 256)
+        var address: UInt64 = 0
+        let status = device.driver.allocate(&address, rounded)
+        guard status == 0 else {
+            let free = (try? device.memory().free) ?? 0
+            throw status == 2
+                ? LLMError(
+                    .outOfMemory,
+                    "\(rounded >> 20) MiB for \(purpose()) can't be allocated on the GPU; \(free >> 20) MiB are free")
+                : device.driver.error(status, "allocating \(rounded) bytes for \(purpose())")
+        }
+        self.address = address
+        self.byteCount = rounded
+        self.device = device
+    }
+
+    deinit {
+        device.settle()
+        _ = device.driver.free(address)
+    }
+}
+
+/// Host memory that the GPU reads and writes by itself.
+struct PinnedMemory: ~Copyable {
+    let bytes: UnsafeMutableRawPointer
+    let byteCount: Int
+    private let device: CUDADevice
+
+    init(_ device: CUDADevice, byteCount: Int) throws(LLMError) {
+        var bytes: UnsafeMutableRawPointer?
+        try device.check(device.driver.allocateHost(&bytes, max(byteCount, 64), 0), "pinning \(byteCount) bytes")
+        guard let bytes else { throw LLMError(.outOfMemory, "\(byteCount) bytes can't be pinned") }
+        self.bytes = bytes
+        self.byteCount = byteCount
+        self.device = device
+    }
+
+    deinit {
+        device.settle()
+        _ = device.driver.freeHost(bytes)
+    }
+}
+
+/// Weights [rows, columns] in the compute type, row-major. A gated one has all gate rows, then all up rows.
+package final class CUDAMatrix {
+    let memory: DeviceMemory
+    let rows: Int
+    let columns: Int
+    let isGated: Bool
+
+    init(_ device: CUDADevice, rows: Int, columns: Int, size: Int, isGated: Bool) throws(LLMError) {
+        let (count, overflow) = rows.multipliedReportingOverflow(by: columns * size)
+        memory = try DeviceMemory(
+            device, byteCount: overflow ? Int.max >> 1 : count, for: "a weight matrix of \(rows) x \(columns)")
+        self.rows = rows
+        self.columns = columns
+        self.isGated = isGated
+    }
+}
+
+/// float32 values.
+package final class CUDAVector {
+    let memory: DeviceMemory
+
+    init(_ device: CUDADevice, _ values: [Float]) throws(LLMError) {
+        memory = try DeviceMemory(device, byteCount: 4 * values.count, for: "a vector of \(values.count)")
+        try device.copy(values, to: memory.address, byteCount: 4 * values.count)
+    }
+}
+
+/// Activations [rows, columns], row-major.
+package final class CUDABuffer {
+    let memory: DeviceMemory
+    let rows: Int
+    let columns: Int
+    let type: ElementType
+    /// Of logits: rows in host memory.
+    let mirror: CUDAMirror?
+
+    init(
+        _ device: CUDADevice, rows: Int, columns: Int, type: ElementType, size: Int, hasMirror: Bool = false
+    ) throws(LLMError) {
+        memory = try DeviceMemory(
+            device, byteCount: rows * columns * (type == .float ? 4 : size), for: "activations of \(rows) x \(columns)")
+        self.rows = rows
+        self.columns = columns
+        self.type = type
+        mirror = hasMirror ? try CUDAMirror(rows: rows, columns: columns) : nil
+    }
+
+    /// Of a row of float32.
+    func address(ofRow row: Int) -> UInt64 { memory.address + UInt64(4 * row * columns) }
+}
+
+/// Rows of a buffer of float32 as the host sees them, copied when it asks for them. (Pages that nobody touches cost
+/// nothing.)
+final class CUDAMirror {
+    private let pages: CPUPages
+    private let columns: Int
+    /// [rows]: whether the row is the device's.
+    private(set) var isCurrent: [Bool]
+
+    init(rows: Int, columns: Int) throws(LLMError) {
+        pages = try CPUPages(byteCount: 4 * rows * columns, for: "logits of \(rows) x \(columns) on the host")
+        self.columns = columns
+        isCurrent = Array(repeating: false, count: rows)
+    }
+
+    subscript(row: Int) -> UnsafeMutablePointer<Float> {
+        pages.memory.assumingMemoryBound(to: Float.self) + row * columns
+    }
+
+    func markCurrent(_ row: Int) { isCurrent[row] = true }
+
+    /// The device has others now.
+    func invalidate() { for row in isCurrent.indices { isCurrent[row] = false } }
+}
+
+/// The KV pool of a layer: keys and values, each [blocks, heads, blockSize, headDim] in the compute type.
+package final class CUDACache {
+    let keys: DeviceMemory
+    let values: DeviceMemory
+
+    init(_ device: CUDADevice, byteCount: Int) throws(LLMError) {
+        keys = try DeviceMemory(device, byteCount: byteCount, for: "the keys of a layer's KV cache")
+        values = try DeviceMemory(device, byteCount: byteCount, for: "the values of a layer's KV cache")
+        // 0 x NaN of a slot that was never written would be NaN.
+        for address in [keys.address, values.address] {
+            try device.clear(address, byteCount: byteCount)
+        }
+    }
+
+    /// Bytes of keys and values of a block.
+    static func blockBytes(blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype) -> Int {
+        2 * blockSize * keyValueHeads * headDim * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4)
+    }
+}
