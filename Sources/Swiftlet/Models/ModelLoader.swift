@@ -67,7 +67,7 @@ package struct ModelLoader: Sendable {
             let cpu = try startRanks(prepared, others)
             let model = try loadRank(plan.shards[0], plan, cpu, wrap(cpu), prepared.checkpoint)
             warnAboutSlowPaths(cpu, plan.config.storedQuantization)
-            let threads = threadCount(cpu.process)
+            let threads = threadCount(cpu.process?.world)
             return (model, "kernels \(cpu.levelName), \(threads) thread\(threads == 1 ? "" : "s")")
         }
     }
