@@ -27,7 +27,7 @@ struct HelpTests {
         serverCommands + [
             "swiftlet generate", "swiftlet chat", "swiftlet run-batch", "swiftlet tokenize", "swiftlet template",
             "swiftlet info", "swiftlet bench throughput", "swiftlet bench latency", "swiftlet bench roofline",
-            "swiftlet bench ablation", "swiftlet bench tokenizer", "swiftlet selftest",
+            "swiftlet bench ablation", "swiftlet bench ranks", "swiftlet bench tokenizer", "swiftlet selftest",
         ]
 
     @Test("The help is the snapshot", arguments: commands)
