@@ -156,6 +156,49 @@ float *elements_of(check *c, uint64_t address, size_t count) {
     return values;
 }
 
+// --- Eight bits ------------------------------------------------------------------------------------------------------
+
+/// The value of e4m3's bits.
+static float fp8_value(int bits) {
+    int exponent = bits >> 3 & 15, mantissa = bits & 7;
+    float size = exponent == 0 ? ldexpf((float)mantissa, -9) : ldexpf((float)(8 + mantissa), exponent - 10);
+    if ((bits & 127) == 127) size = NAN;
+    return bits & 128 ? -size : size;
+}
+
+/// The nearest one, of two the even one; 448 is the largest, and NaN becomes -448.
+static uint8_t fp8_bits(float x) {
+    float size = x == x ? fminf(fabsf(x), 448) : 448;
+    int sign = signbit(x) || x != x ? 128 : 0, exponent = size > 0x1p-6f ? ilogbf(size) : -6;
+    int eighths = (int)nearbyintf(ldexpf(size, 3 - exponent));  // of 2^exponent
+    // Those of a normal number have the leading one, which is the exponent's lowest bit.
+    return (uint8_t)(sign | (8 * (exponent + 6) + eighths));
+}
+
+float as_cached(const check *c, float x) { return c->shapes->kv_fp8 ? fp8_value(fp8_bits(x)) : as_element(c, x); }
+
+uint64_t device_cached(check *c, float *values, size_t count) {
+    if (!c->shapes->kv_fp8) return device_elements(c, values, count);
+    uint8_t *bytes = malloc(count);
+    for (size_t i = 0; i < count; i++) {
+        bool is_hole = values[i] != values[i];  // nothing was stored there
+        bytes[i] = is_hole ? 0xff : fp8_bits(values[i]);
+        values[i] = fp8_value(bytes[i]);
+    }
+    uint64_t address = device_memory(c, bytes, count);
+    free(bytes);
+    return address;
+}
+
+float *cached_of(check *c, uint64_t address, size_t count) {
+    if (!c->shapes->kv_fp8) return elements_of(c, address, count);
+    uint8_t *bytes = host_memory(c, count);
+    float *values = host_memory(c, 4 * count);
+    copy_from_device(c, bytes, address, count);
+    for (size_t i = 0; i < count; i++) values[i] = fp8_value(bytes[i]);
+    return values;
+}
+
 // --- Comparisons -----------------------------------------------------------------------------------------------------
 
 void compare(check *c, const char *what, const float *got, const float *want, size_t count, double absolute,

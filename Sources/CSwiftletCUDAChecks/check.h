@@ -60,6 +60,10 @@ size_t element_size(const check *c);
 /// Device memory of elements, from floats; these are rounded in place.
 uint64_t device_elements(check *c, float *values, size_t count);
 uint64_t device_floats(check *c, const float *values, size_t count);
+/// x as the KV cache holds it, and device memory of that; values are rounded in place.
+float as_cached(const check *c, float x);
+uint64_t device_cached(check *c, float *values, size_t count);
+float *cached_of(check *c, uint64_t address, size_t count);
 /// Elements, or float32, of the device as floats.
 float *elements_of(check *c, uint64_t address, size_t count);
 float *floats_of(check *c, uint64_t address, size_t count);

@@ -91,5 +91,6 @@ void check_linear(check *c) {
             check_product(c, (product){rows, columns[i], outs[number % 5], number % EPILOGUES, number % 4 < 2});
         }
     for (int epilogue = 0; epilogue < EPILOGUES; epilogue++)
-        for (int kind = 0; kind < 2; kind++) check_product(c, (product){3, 64, 9, epilogue, kind == 1});
+        for (int kind = 0; kind < 4; kind++)
+            check_product(c, (product){3, 64, kind & 1 ? 9 : 12, epilogue, (kind & 2) != 0});
 }

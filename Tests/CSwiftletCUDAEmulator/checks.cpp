@@ -49,7 +49,8 @@ std::vector<char> compile(const std::string &file, const swiftlet_cuda_shapes &s
     for (auto &[name, source] : sources)
         if (name != file && name.find(".cuh") != std::string::npos) names.push_back(name.c_str()), texts.push_back(source.c_str());
     std::vector<std::string> options = {
-        "-DCOMPUTE_FLOAT=" + std::to_string(shapes.compute_float), "-DHEAD_DIM=" + std::to_string(shapes.head_dim),
+        "-DCOMPUTE_FLOAT=" + std::to_string(shapes.compute_float), "-DKV_FP8=" + std::to_string(shapes.kv_fp8),
+        "-DHEAD_DIM=" + std::to_string(shapes.head_dim),
         "-DQUERY_HEADS=" + std::to_string(shapes.query_heads), "-DKV_HEADS=" + std::to_string(shapes.kv_heads),
         "-DQUERY_GROUP=" + std::to_string(shapes.query_group), "-DBLOCK_SIZE=" + std::to_string(shapes.block_size),
         "-DSKIPPED_QUERY_HEADS=" + std::to_string(shapes.skipped_query_heads)};

@@ -17,14 +17,16 @@ struct KernelShape: Sendable, CustomTestStringConvertible {
     var skipped = 0
     var blockSize = 16
     var isFloat = false
+    var hasFP8Cache = false
 
     var testDescription: String {
-        "\(headDim) dims, \(queryHeads)/\(kvHeads) heads, blocks of \(blockSize)\(isFloat ? ", float32" : "")"
+        "\(headDim) dims, \(queryHeads)/\(kvHeads) heads, blocks of \(blockSize)\(isFloat ? ", float32" : "")\(hasFP8Cache ? ", fp8 cache" : "")"
     }
 
     var values: swiftlet_cuda_shapes {
         swiftlet_cuda_shapes(
-            compute_float: isFloat, head_dim: Int32(headDim), query_heads: Int32(queryHeads), kv_heads: Int32(kvHeads),
+            compute_float: isFloat, kv_fp8: hasFP8Cache, head_dim: Int32(headDim), query_heads: Int32(queryHeads),
+            kv_heads: Int32(kvHeads),
             query_group: Int32(group ?? queryHeads / kvHeads), skipped_query_heads: Int32(skipped),
             block_size: Int32(blockSize))
     }

@@ -31,6 +31,8 @@ struct CUDAKernelTests {
         KernelShape(headDim: 256, queryHeads: 4, kvHeads: 1, blockSize: 64),
         KernelShape(headDim: 32, queryHeads: 4, kvHeads: 2, group: 4, skipped: 2, blockSize: 16),
         KernelShape(headDim: 16, queryHeads: 24, kvHeads: 1, blockSize: 16),
+        KernelShape(headDim: 64, queryHeads: 4, kvHeads: 2, blockSize: 64, hasFP8Cache: true),
+        KernelShape(headDim: 80, queryHeads: 9, kvHeads: 1, blockSize: 16, hasFP8Cache: true),
     ]
 
     @Test(arguments: ofHeads, shapes)

@@ -53,33 +53,38 @@ __device__ inline float merged(const float *parts, int count, int stride, int d,
 // --- Tensor cores ----------------------------------------------------------------------------------------------
 #if !COMPUTE_FLOAT
 
-// A row of keys or values in shared memory: 16 bytes longer than a head, an odd number of 16-byte units, so that the
-// eight rows which a matrix load touches lie in different banks.
-enum : int { ROW = PADDED_DIM + 8, CHUNKS = HEAD_DIM / 8 };
+// A row of keys or values in shared memory: 16 bytes longer than a head in whole steps, an odd number of 16-byte units,
+// so that the eight rows which a matrix load touches lie in different banks.
+enum : int {
+    UNIT = 16 / sizeof(cached),  // of a row that is copied, or loaded, at once
+    ROW = (PADDED_DIM + 2 * UNIT - 1) / (2 * UNIT) * (2 * UNIT) + UNIT,
+    CHUNKS = HEAD_DIM / UNIT,
+    STEPS = PADDED_DIM / 16  // of a product over the dimensions of a head
+};
 #define LOADS_AT_ONCE (HEAD_DIM > 128 ? 1 : 8)  // large heads need their registers for other things
 
 struct Tile {
-    bf16 *rows;  // [positions][ROW]
+    cached *rows;  // [positions][ROW]
 
-    __device__ bf16 *at(int row, int chunk) const { return rows + row * ROW + chunk * 8; }
+    __device__ cached *at(int row, int chunk) const { return rows + row * ROW + chunk * UNIT; }
 };
 
 /// Starts to copy this thread's part of `count` positions from `first` on, both multiples of 16, to a tile; positions
 /// from `limit` on become zeros. `index` of `threads` threads is this one.
 template <int count, int threads>
-__device__ inline void load_tile(const bf16 *cache, const int *table, int head, int first, int limit, int index,
+__device__ inline void load_tile(const cached *cache, const int *table, int head, int first, int limit, int index,
                                  Tile tile) {
 #pragma unroll
     for (int group = 0; group < count; group += 16) {  // sixteen positions lie in one block
         int start = first + group;
         int block = start < limit ? table[start / BLOCK_SIZE] : 0;
-        const bf16 *in = cache + slot_offset(block, head, start % BLOCK_SIZE);
+        const cached *in = cache + slot_offset(block, head, start % BLOCK_SIZE);
 #pragma unroll LOADS_AT_ONCE
         for (int turn = 0; turn < 16 * CHUNKS; turn += threads) {
             int i = turn + index;
             if (i >= 16 * CHUNKS) break;
             bool exists = start + i / CHUNKS < limit;
-            copy_async(tile.at(group + i / CHUNKS, i % CHUNKS), in + (exists ? i * 8 : 0), exists);
+            copy_async(tile.at(group + i / CHUNKS, i % CHUNKS), in + (exists ? i * UNIT : 0), exists);
         }
     }
 }
@@ -97,31 +102,64 @@ __device__ inline unsigned query_pair(const bf16 *row, int d) {
     return row && d < HEAD_DIM ? *(const unsigned *)(row + d) : 0u;
 }
 
+// Which dimension an element of a fragment is makes no difference to a product as long as both sides agree. Eight-bit
+// keys and values come in fours where others come in pairs, so their dimensions are taken in another order.
+
+/// The first of two neighbouring dimensions of a step that this lane has, in the lower (0) or upper (1) half of the step.
+__device__ inline int query_dim(int half) {
+    return KV_FP8 ? 4 * (lane_index() % 4) + 2 * half : 2 * (lane_index() % 4) + 8 * half;
+}
+
+/// The dimension of out[n][i], and of out[n][i + 2], of this lane.
+__device__ inline int output_dim(int n, int i) {
+    return KV_FP8 ? n / 2 * 16 + 4 * (lane_index() % 4) + 2 * i + n % 2 : 8 * n + 2 * (lane_index() % 4) + i;
+}
+
 /// A warp's 16 rows of queries as the products want them. Row g and row g + 8 of this lane are given, or NULL: zeros.
-__device__ inline void load_queries(const bf16 *low, const bf16 *high, unsigned (&q)[PADDED_DIM / 16][4]) {
-    int t = 2 * (lane_index() % 4);
+__device__ inline void load_queries(const bf16 *low, const bf16 *high, unsigned (&q)[STEPS][4]) {
 #pragma unroll
-    for (int k = 0; k < PADDED_DIM / 16; k++) {
-        q[k][0] = query_pair(low, 16 * k + t);
-        q[k][1] = query_pair(high, 16 * k + t);
-        q[k][2] = query_pair(low, 16 * k + t + 8);
-        q[k][3] = query_pair(high, 16 * k + t + 8);
-    }
+    for (int k = 0; k < STEPS; k++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            q[k][2 * half] = query_pair(low, 16 * k + query_dim(half));
+            q[k][2 * half + 1] = query_pair(high, 16 * k + query_dim(half));
+        }
 }
 
 /// scores [16, 16] of positions row..<row + 16 of the tile: two tiles of eight positions.
-__device__ inline void multiply_keys(const unsigned (&q)[PADDED_DIM / 16][4], Tile keys, int row, float (&low)[4],
-                                     float (&high)[4]) {
+__device__ inline void multiply_keys(const unsigned (&q)[STEPS][4], Tile keys, int row, float (&low)[4], float (&high)[4]) {
     int lane = lane_index();
 #pragma unroll
     for (int i = 0; i < 4; i++) low[i] = high[i] = 0;
+#if KV_FP8
 #pragma unroll
-    for (int k = 0; k < PADDED_DIM / 16; k++) {
+    for (int k = 0; k < STEPS; k += 2) {
+        unsigned b[4];  // positions 0..<8: this step and the next one; positions 8..<16: the same
+        load_matrices(b, keys.at(row + lane % 8 + lane / 16 * 8, k + lane / 8 % 2));
+        multiply_add(low, q[k], widened<0, 1>(b[0]), widened<2, 3>(b[0]));
+        multiply_add(high, q[k], widened<0, 1>(b[2]), widened<2, 3>(b[2]));
+        if (k + 1 == STEPS) break;
+        multiply_add(low, q[k + 1], widened<0, 1>(b[1]), widened<2, 3>(b[1]));
+        multiply_add(high, q[k + 1], widened<0, 1>(b[3]), widened<2, 3>(b[3]));
+    }
+#else
+#pragma unroll
+    for (int k = 0; k < STEPS; k++) {
         unsigned b[4];  // positions 0..<8: dims 0..<8 and 8..<16 of the step; positions 8..<16: the same
         load_matrices(b, keys.at(row + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
         multiply_add(low, q[k], b[0], b[1]);
         multiply_add(high, q[k], b[2], b[3]);
     }
+#endif
+}
+
+/// out [8 HALVES, 8] += weights [16, 16] * values [16, 8].
+template <int HALVES>
+__device__ inline void multiply_step(const unsigned (&weights)[4], unsigned b0, unsigned b1, float (&out)[2 * HALVES]) {
+    float c[4] = {out[0], out[1], HALVES > 1 ? out[2 % (2 * HALVES)] : 0.0f, HALVES > 1 ? out[3 % (2 * HALVES)] : 0.0f};
+    multiply_add(c, weights, b0, b1);
+#pragma unroll
+    for (int i = 0; i < 2 * HALVES; i++) out[i] = c[i];
 }
 
 /// out [8 HALVES, PADDED_DIM] += weights [16, 16] * values of positions row..<row + 16 of the tile.
@@ -129,20 +167,28 @@ template <int HALVES>
 __device__ inline void multiply_values(const unsigned (&weights)[4], Tile values, int row,
                                        float (&out)[PADDED_DIM / 8][2 * HALVES]) {
     int lane = lane_index();
+#if KV_FP8
 #pragma unroll
-    for (int d = 0; d < PADDED_DIM / 16; d++) {
-        unsigned b[4];  // dims 0..<8 of the step: positions 0..<8 and 8..<16; dims 8..<16: the same
-        load_matrices_transposed(b, values.at(row + lane % 16, 2 * d + lane / 16));
+    for (int d = 0; d < STEPS; d += 2) {
+        unsigned b[4];  // this step: positions 0..<8 and 8..<16; the next step: the same
+        load_matrices_transposed(b, values.at(row + lane % 16, d + lane / 16));
 #pragma unroll
         for (int n = 0; n < 2; n++) {
-            float *sums = out[2 * d + n];
-            float c[4] = {sums[0], sums[1], HALVES > 1 ? sums[2 % (2 * HALVES)] : 0.0f,
-                          HALVES > 1 ? sums[3 % (2 * HALVES)] : 0.0f};
-            multiply_add(c, weights, b[2 * n], b[2 * n + 1]);
-#pragma unroll
-            for (int i = 0; i < 2 * HALVES; i++) sums[i] = c[i];
+            if (d + n == STEPS) break;
+            unsigned low = b[2 * n], high = b[2 * n + 1];
+            multiply_step<HALVES>(weights, widened<0, 2>(low), widened<0, 2>(high), out[2 * (d + n)]);
+            multiply_step<HALVES>(weights, widened<1, 3>(low), widened<1, 3>(high), out[2 * (d + n) + 1]);
         }
     }
+#else
+#pragma unroll
+    for (int d = 0; d < STEPS; d++) {
+        unsigned b[4];  // dims 0..<8 of the step: positions 0..<8 and 8..<16; dims 8..<16: the same
+        load_matrices_transposed(b, values.at(row + lane % 16, 2 * d + lane / 16));
+        multiply_step<HALVES>(weights, b[0], b[1], out[2 * d]);
+        multiply_step<HALVES>(weights, b[2], b[3], out[2 * d + 1]);
+    }
+#endif
 }
 
 /// The largest of a row's values, and their sum: a row lies in four neighbouring lanes.

@@ -59,21 +59,21 @@ __device__ inline void attend_split(const Decode &work, const float *row, const 
 #else
 /// A warp's row g or g + 8, as it lies in four lanes.
 __device__ inline void store_part(const RowState<HALVES> &state, int half, int queries, float *parts) {
-    int q = lane_index() / 4 + 8 * half, t = 2 * (lane_index() % 4);
+    int q = lane_index() / 4 + 8 * half;
     float sum = row_sum(state.sum[half]);
     if (q >= queries) return;
     float *part = parts + (warp_index() * HEADS + q) * PART;
 #pragma unroll
     for (int d = 0; d < PADDED_DIM / 8; d++) {
         if (8 * d >= HEAD_DIM) break;
-        part[8 * d + t] = state.out[d][2 * half];
-        part[8 * d + t + 1] = state.out[d][2 * half + 1];
+#pragma unroll
+        for (int i = 0; i < 2; i++) part[output_dim(d, i)] = state.out[d][2 * half + i];
     }
-    if (t == 0) part[PART_MAXIMUM] = state.maximum[half], part[PART_SUM] = sum;
+    if (lane_index() % 4 == 0) part[PART_MAXIMUM] = state.maximum[half], part[PART_SUM] = sum;
 }
 
 /// Scores of a tile's positions, this lane's four of row g and of row g + 8, become weights and are used.
-__device__ inline void add_tile(const Decode &work, const unsigned (&q)[PADDED_DIM / 16][4], Tile keys, Tile values,
+__device__ inline void add_tile(const Decode &work, const unsigned (&q)[STEPS][4], Tile keys, Tile values,
                                 int position, ScoreRule rule, RowState<HALVES> &state) {
     float low[4], high[4];
     multiply_keys(q, keys, 0, low, high);
@@ -94,11 +94,11 @@ __device__ inline void add_tile(const Decode &work, const unsigned (&q)[PADDED_D
     multiply_values<HALVES>(weights, values, 0, state.out);
 }
 
-__device__ inline void attend_split(const Decode &work, const bf16 *row, const bf16 *keys, const bf16 *values,
-                                    ScoreRule rule, bf16 *tiles, float *parts) {
+__device__ inline void attend_split(const Decode &work, const bf16 *row, const cached *keys, const cached *values,
+                                    ScoreRule rule, cached *tiles, float *parts) {
     enum : int { TILE_SIZE = TILE * ROW };
-    bf16 *own = tiles + warp_index() * 4 * TILE_SIZE;  // [2 stages][keys, values]
-    unsigned q[PADDED_DIM / 16][4];
+    cached *own = tiles + warp_index() * 4 * TILE_SIZE;  // [2 stages][keys, values]
+    unsigned q[STEPS][4];
     int g = lane_index() / 4;
     const bf16 *first_row = row + work.first_query * HEAD_DIM;
     load_queries(g < work.queries ? first_row + g * HEAD_DIM : nullptr,
@@ -108,7 +108,7 @@ __device__ inline void attend_split(const Decode &work, const bf16 *row, const b
     state.clear();
     auto load = [&](int tile, int stage) {
         if (tile < work.end) {
-            bf16 *to = own + stage * 2 * TILE_SIZE;
+            cached *to = own + stage * 2 * TILE_SIZE;
             load_tile<TILE, WARP>(keys, work.table, work.head, tile * TILE, work.limit, lane_index(), Tile{to});
             load_tile<TILE, WARP>(values, work.table, work.head, tile * TILE, work.limit, lane_index(),
                                   Tile{to + TILE_SIZE});
@@ -121,7 +121,7 @@ __device__ inline void attend_split(const Decode &work, const bf16 *row, const b
         load(tile + DECODE_WARPS, stage ^ 1);
         copy_async_wait<1>();
         __syncwarp();  // all lanes' copies are there
-        bf16 *from = own + stage * 2 * TILE_SIZE;
+        cached *from = own + stage * 2 * TILE_SIZE;
         add_tile(work, q, Tile{from}, Tile{from + TILE_SIZE}, tile * TILE, rule, state);
         __syncwarp();  // and no longer needed
     }
@@ -135,13 +135,13 @@ __device__ inline void attend_split(const Decode &work, const bf16 *row, const b
 /// queries [rows, QUERY_HEADS * HEAD_DIM]; keys, values [blocks, KV_HEADS, BLOCK_SIZE, HEAD_DIM]; partial [sequences,
 /// QUERY_HEADS, splits, HEAD_DIM + 2], not used with one split; then out [rows, QUERY_HEADS * HEAD_DIM] is written.
 /// Grid (splits, KV_HEADS * ceil(QUERY_GROUP / 16), sequences of the bucket), block DECODE_THREADS: 32, 64 or 128.
-extern "C" __global__ void __launch_bounds__(DECODE_THREADS)
-    attention_decode(const element *queries, const int *words, const element *keys, const element *values, float scale,
+extern "C" __global__ void __launch_bounds__(DECODE_THREADS, HEAD_DIM > 128 ? 1 : 384 / DECODE_THREADS)
+    attention_decode(const element *queries, const int *words, const cached *keys, const cached *values, float scale,
                      float soft_cap, int window, float *partial, element *out) {
 #if COMPUTE_FLOAT
     __shared__ float parts[DECODE_WARPS * HEADS * PART];
 #else
-    __shared__ uint4 tiles[DECODE_WARPS * 4 * TILE * ROW / 8];
+    __shared__ uint4 tiles[DECODE_WARPS * 4 * TILE * ROW / UNIT];
     float *parts = (float *)tiles;
 #endif
     Batch batch = {words};
@@ -164,7 +164,7 @@ extern "C" __global__ void __launch_bounds__(DECODE_THREADS)
 #if COMPUTE_FLOAT
     attend_split(work, query_row, keys, values, ScoreRule{scale, soft_cap}, parts);
 #else
-    attend_split(work, query_row, keys, values, ScoreRule{scale, soft_cap}, (bf16 *)tiles, parts);
+    attend_split(work, query_row, keys, values, ScoreRule{scale, soft_cap}, (cached *)tiles, parts);
 #endif
     __syncthreads();
     for (int i = (int)threadIdx.x; i < work.queries * HEAD_DIM; i += DECODE_THREADS) {

@@ -111,28 +111,34 @@ __device__ inline void weigh_tile(float (&scores)[KEYS / 8][4], int position, co
 }
 
 __device__ inline void store_rows(const Prefill &work, int row, const RowState<2> &state, bf16 *out) {
-    int t = 2 * (lane_index() % 4);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         float inverse = 1.0f / row_sum(state.sum[half]);
         if (row + 8 * half >= work.rows) continue;
         bf16 *to = out + work.offset(row + 8 * half);
 #pragma unroll
-        for (int d = 0; d < PADDED_DIM / 8; d++)
-            if (8 * d < HEAD_DIM)
-                *(unsigned *)(to + 8 * d + t) =
-                    bf16_pair(state.out[d][2 * half] * inverse, state.out[d][2 * half + 1] * inverse);
+        for (int d = 0; d < PADDED_DIM / 8; d++) {
+            if (8 * d >= HEAD_DIM) break;
+#if KV_FP8  // neighbours are in neighbouring tiles
+            int i = d % 2;
+            float low = state.out[d & ~1][2 * half + i], high = state.out[(d & ~1) + 1][2 * half + i];
+            *(unsigned *)(to + output_dim(d & ~1, i)) = bf16_pair(low * inverse, high * inverse);
+#else
+            float low = state.out[d][2 * half], high = state.out[d][2 * half + 1];
+            *(unsigned *)(to + output_dim(d, 0)) = bf16_pair(low * inverse, high * inverse);
+#endif
+        }
     }
 }
 
-__device__ inline void attend_rows(const Prefill &work, const bf16 *queries, const bf16 *keys, const bf16 *values,
+__device__ inline void attend_rows(const Prefill &work, const bf16 *queries, const cached *keys, const cached *values,
                                    ScoreRule rule, int window, bf16 *out, Tile key_tile, Tile value_tile) {
     int thread = (int)threadIdx.x, row = work.first_row + warp_index() * WARP_ROWS + lane_index() / 4;
     int last_row = work.first_row + BLOCK_ROWS < work.rows ? work.first_row + BLOCK_ROWS - 1 : work.rows - 1;
     int end = work.position(last_row) + 1;
     int first = first_seen(work.position(work.first_row), window) / KEYS * KEYS;
     Seen seen(work, row, window);
-    unsigned q[PADDED_DIM / 16][4];
+    unsigned q[STEPS][4];
     load_queries(row < work.rows ? queries + work.offset(row) : nullptr,
                  row + 8 < work.rows ? queries + work.offset(row + 8) : nullptr, q);
     pad_tile<KEYS, PREFILL_THREADS>(thread, key_tile);
@@ -166,10 +172,10 @@ __device__ inline void attend_rows(const Prefill &work, const bf16 *queries, con
 /// As attention_decode; out [rows, QUERY_HEADS * HEAD_DIM]. Rows of sequences with one row are left alone.
 /// Grid (floor(rows * QUERY_GROUP / 64) + sequences, KV_HEADS) for at least that many rows and sequences, block 128.
 extern "C" __global__ void __launch_bounds__(PREFILL_THREADS)
-    attention_prefill(const element *queries, const int *words, const element *keys, const element *values, float scale,
+    attention_prefill(const element *queries, const int *words, const cached *keys, const cached *values, float scale,
                       float soft_cap, int window, element *out) {
 #if !COMPUTE_FLOAT
-    __shared__ uint4 key_rows[KEYS * ROW / 8], value_rows[KEYS * ROW / 8];
+    __shared__ uint4 key_rows[KEYS * ROW / UNIT], value_rows[KEYS * ROW / UNIT];
 #endif
     Prefill work;
     if (!find_work(Batch{words}, (int)(gridDim.x - 1 - blockIdx.x), (int)blockIdx.y, work)) return;
@@ -177,6 +183,6 @@ extern "C" __global__ void __launch_bounds__(PREFILL_THREADS)
 #if COMPUTE_FLOAT
     attend_rows(work, queries, keys, values, rule, window, out);
 #else
-    attend_rows(work, queries, keys, values, rule, window, out, Tile{(bf16 *)key_rows}, Tile{(bf16 *)value_rows});
+    attend_rows(work, queries, keys, values, rule, window, out, Tile{(cached *)key_rows}, Tile{(cached *)value_rows});
 #endif
 }

@@ -23,6 +23,27 @@ __device__ inline float high_float(unsigned pair) { return __uint_as_float(pair 
 __device__ inline void store(float *p, float x) { *p = x; }
 __device__ inline void store(bf16 *p, float x) { p->bits = bf16_bits(x); }
 
+/// Four neighbours, on 16 bytes of float32 or 8 of bfloat16.
+__device__ inline void store_four(float *out, float4 v) { *(float4 *)out = v; }
+__device__ inline void store_four(bf16 *out, float4 v) {
+    *(uint2 *)out = make_uint2(bf16_pair(v.x, v.y), bf16_pair(v.z, v.w));
+}
+
+/// Rounds to nearest, ties to even; 448 is the largest, also for what is larger; NaN becomes -448.
+__device__ inline void store(fp8 *p, float x) {
+    // As a float of so small a size, its exponent has the bits that e4m3's has.
+    unsigned bits = __float_as_uint(fminf(fmaxf(x, -448.0f), 448.0f) * 0x1p-120f);
+    unsigned rounded = (bits & 0x7fffffffu) + 0x7ffffu + (bits >> 20 & 1u);
+    p->bits = (unsigned char)(rounded >> 20 | (bits >> 24 & 0x80u));
+}
+
+/// The fp8 in bytes `low` and `high` of a register as a pair of bfloat16, exactly.
+template <unsigned low, unsigned high>
+__device__ inline unsigned widened(unsigned bytes) {
+    unsigned spread = __byte_perm(bytes, 0, 4u | low << 4 | 4u << 8 | high << 12);  // each in the upper byte of a half
+    return multiply_pairs((spread & 0x80008000u) | (spread & 0x7f007f00u) >> 4, 0x7b807b80u);  // 2^120
+}
+
 /// 16 bytes of elements as floats.
 __device__ inline void unpack(const uint4 &v, float (&x)[8]) {
     x[0] = low_float(v.x), x[1] = high_float(v.x), x[2] = low_float(v.y), x[3] = high_float(v.y);

@@ -18,11 +18,6 @@ __device__ inline float square_sum(const float *x, int columns, float *scratch) 
     return block_sum(sum, scratch);
 }
 
-__device__ inline void store_four(float *out, float4 v) { *(float4 *)out = v; }
-__device__ inline void store_four(bf16 *out, float4 v) {
-    *(uint2 *)out = make_uint2(bf16_pair(v.x, v.y), bf16_pair(v.z, v.w));
-}
-
 /// out = x / rms * weight, or x itself without a weight. `out` may be x.
 template <typename Out>
 __device__ inline void norm_row(const float *x, int columns, const float *weight, float epsilon, float *scratch,

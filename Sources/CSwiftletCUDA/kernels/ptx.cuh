@@ -20,6 +20,13 @@ __device__ inline unsigned bf16_pair(float low, float high) {
     return pair;
 }
 
+/// The products of two pairs of bfloat16.
+__device__ inline unsigned multiply_pairs(unsigned a, unsigned b) {
+    unsigned products, nothing = 0x80008000u;  // -0
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(products) : "r"(a), "r"(b), "r"(nothing));
+    return products;
+}
+
 /// 2^x to about 2 ulp; 0 for -infinity.
 __device__ inline float power_of_two(float x) {
     float y;

@@ -44,22 +44,24 @@ __device__ inline float clamped(float x) {
 extern "C" __global__ void __launch_bounds__(32)
     rope_and_store(const float *qkv, const int *sequences, const int *positions, const int *slots, int qkv_stride,
                    const float *query_norm, const float *key_norm, float epsilon, const float *rope, int rotary_dim,
-                   element *queries, element *keys, element *values) {
+                   element *queries, cached *keys, cached *values) {
     __shared__ float x[HEAD_DIM];
     int row = (int)blockIdx.x, head = (int)blockIdx.y;
     if (sequences[row] < 0) return;
     const float *in = qkv + (size_t)row * (size_t)qkv_stride + (size_t)head * HEAD_DIM;
     bool is_query = head < QUERY_HEADS, is_value = head >= QUERY_HEADS + KV_HEADS;
     int kv_head = (head - QUERY_HEADS) % KV_HEADS;
-    size_t at = is_query ? ((size_t)row * QUERY_HEADS + (size_t)head) * HEAD_DIM
-                         : slot_offset(slots[row] / BLOCK_SIZE, kv_head, slots[row] % BLOCK_SIZE);
-    element *out = (is_query ? queries : is_value ? values : keys) + at;
+    size_t at = is_query ? 0 : slot_offset(slots[row] / BLOCK_SIZE, kv_head, slots[row] % BLOCK_SIZE);
     if (is_value) {
-        for (int d = lane_index(); d < HEAD_DIM; d += WARP) store(out + d, clamped(in[d]));
+        for (int d = lane_index(); d < HEAD_DIM; d += WARP) store(values + at + d, clamped(in[d]));
         return;
     }
     norm_head(in, is_query ? query_norm : key_norm, epsilon, x);
     const float *turns = rope + (size_t)positions[row] * (size_t)rotary_dim;
-    for (int d = lane_index(); d < HEAD_DIM; d += WARP)
-        store(out + d, rope ? rotated(x, d, turns, rotary_dim) : x[d]);
+    element *query = queries + ((size_t)row * QUERY_HEADS + (size_t)(is_query ? head : 0)) * HEAD_DIM;
+    for (int d = lane_index(); d < HEAD_DIM; d += WARP) {
+        float y = rope ? rotated(x, d, turns, rotary_dim) : x[d];
+        if (is_query) store(query + d, y);
+        else store(keys + at + d, y);
+    }
 }

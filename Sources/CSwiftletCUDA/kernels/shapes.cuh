@@ -7,6 +7,9 @@
 #ifndef COMPUTE_FLOAT
 #define COMPUTE_FLOAT 0  // 1: matrices, activations and the KV cache are float32 and no tensor core is used
 #endif
+#ifndef KV_FP8
+#define KV_FP8 0  // 1: keys and values are kept in eight bits (e4m3), without a scale; with bfloat16 alone
+#endif
 #ifndef HEAD_DIM
 #error "HEAD_DIM, QUERY_HEADS, KV_HEADS and BLOCK_SIZE come from the model"
 #endif
@@ -19,6 +22,7 @@
 
 static_assert(HEAD_DIM % 8 == 0 && HEAD_DIM >= 8 && HEAD_DIM <= 256, "heads of 8 to 256 dimensions, in steps of 8");
 static_assert(BLOCK_SIZE >= 16 && (BLOCK_SIZE & (BLOCK_SIZE - 1)) == 0, "blocks are powers of two of at least 16");
+static_assert(!KV_FP8 || (!COMPUTE_FLOAT && HEAD_DIM % 16 == 0), "an fp8 cache wants bfloat16 and heads in steps of 16");
 static_assert(QUERY_GROUP >= 1, "at least one query head for each KV head");
 
 typedef unsigned long long u64;
@@ -29,10 +33,20 @@ struct bf16 {
     unsigned short bits;
 };
 
+/// A float of four bits of exponent and three of mantissa (e4m3): up to 448.
+struct fp8 {
+    unsigned char bits;
+};
+
 #if COMPUTE_FLOAT
 typedef float element;
 #else
 typedef bf16 element;
+#endif
+#if KV_FP8
+typedef fp8 cached;
+#else
+typedef element cached;
 #endif
 
 enum : int {

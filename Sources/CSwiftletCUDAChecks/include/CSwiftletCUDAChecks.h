@@ -28,6 +28,7 @@ struct swiftlet_cuda_calls {
 /// What a module was compiled for: its -D options.
 struct swiftlet_cuda_shapes {
     bool compute_float;
+    bool kv_fp8;
     int head_dim, query_heads, kv_heads, query_group, skipped_query_heads, block_size;
 };
 
