@@ -55,7 +55,7 @@ extension CUDATests {
             .enabled(if: Golden.isHere, Comment(rawValue: Golden.missing)),
             arguments: ["qwen3-tied", "qwen2", "llama3", "mistral-sliding", "gemma3", "qwen3-moe"])
         func float32(family: String) throws {
-            try check(family, .float32, logits: 1e-4, margin: { _ in 1e-3 }, eager: false, cases: 3)
+            try check(family, .float32, logits: 1e-4, margin: { _ in 1e-3 }, eager: false, cases: 2)
         }
 
         @Test(
@@ -63,7 +63,7 @@ extension CUDATests {
             .enabled(if: Golden.isHere, Comment(rawValue: Golden.missing)),
             arguments: ["qwen3-tied", "mistral-sliding", "qwen3-moe"])
         func bfloat16(family: String) throws {
-            try check(family, .bfloat16, logits: 3e-2, margin: { 3e-2 * Double($0) }, eager: false, cases: 3)
+            try check(family, .bfloat16, logits: 3e-2, margin: { 3e-2 * Double($0) }, eager: false, cases: 2)
         }
 
         @Test(
@@ -110,6 +110,20 @@ extension CUDATests {
             }
             #expect(results[0].count == 15)
             for other in results.dropFirst() { #expect(other == results[0]) }
+        }
+
+        @Test("A trace has the time of each operation, and changes no token")
+        func trace() throws {
+            let requests = [(prompt: prompt(9, seed: 1), params: SamplingParams.greedy(3))]
+            let config = Emulated.small(dummySeed: 4)
+            let plain = try Emulated.run(random, config) { try $0.outputs(requests).map(\.tokens) }
+            let file = folder.path + "/trace.json"
+            do {
+                let (engine, loaded) = try Emulated.loader(random, config).loadTraced(Emulated.libraries, to: file)
+                #expect(try Driven(engine, loaded).outputs(requests).map(\.tokens) == plain)
+            }
+            let text = String(decoding: try #require(readFile(file)), as: UTF8.self)
+            #expect(text.contains("attention") && text.contains("sample"))
         }
 
         @Test("Random tokens are the CPU backend's for the same seeds")

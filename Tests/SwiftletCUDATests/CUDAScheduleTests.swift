@@ -22,13 +22,13 @@ extension CUDATests {
         @Test("Random schedules with preemption, cancelling and choices give the CPU backend's tokens")
         func randomSchedules() throws {
             var preemptions = 0
-            for seed in UInt64(1)...3 {
+            for seed in UInt64(1)...2 {
                 // A pool that is too small for all of them.
                 let config = Emulated.small(blocks: 9, sequences: 6, tokens: 40, maxModelLength: 128, dummySeed: seed)
                 func run<B: Backend>(_ engine: Driven<B>) throws -> ([[[TokenID]]], preemptions: Int) {
                     var random = SeededGenerator(seed: seed)
                     var outputs: [Driven<B>.Output] = []
-                    var waiting = 10
+                    var waiting = 8
                     var cancelled: [Int] = []
                     while waiting > 0 || engine.engine.hasWork {
                         if waiting > 0, Bool.random(using: &random) {
@@ -54,7 +54,7 @@ extension CUDATests {
                 #expect(onGPU.preemptions == onCPU.preemptions, "seed \(seed)")
                 preemptions += onGPU.preemptions
             }
-            #expect(preemptions > 3)
+            #expect(preemptions > 1)
         }
 
         @Test("A prompt that is cached gives the tokens of one that is not")
@@ -119,12 +119,12 @@ extension CUDATests {
             defer { swiftlet_emulator_set_memory(1 << 30) }
             var config = Emulated.small(dummySeed: 8)
             config.kvCache = .automatic
-            // The emulator's whole memory is little: what is free is what counts.
+            // What is free is what counts.
             swiftlet_emulator_set_memory(128 << 20)
             try Emulated.run(path, config) { engine in
                 #expect(engine.loaded.kvTokenCapacity == 8 * 256)
             }
-            swiftlet_emulator_set_memory(34 << 20)
+            swiftlet_emulator_set_memory(16 << 20)
             let error = #expect(throws: LLMError.self) { try Emulated.run(path, config) { _ in } }
             #expect(error?.code == .outOfMemory)
             #expect(error?.message.contains("MiB") == true)

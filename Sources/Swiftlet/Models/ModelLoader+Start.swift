@@ -79,6 +79,7 @@ extension EngineConfig {
         try refuse(tensorParallelSize > 1, "tensor-parallel-size \(tensorParallelSize)")
         try refuse(rankPlacement == .processes, "running in several processes")
         try refuse(cpuLevel != nil, "cpu-level \(cpuLevel ?? "")")
+        try refuse(maxSequences > 65_535, "max-num-seqs \(maxSequences)")
         try refuse(threads != nil, "threads \(threads ?? 0)")
     }
 }

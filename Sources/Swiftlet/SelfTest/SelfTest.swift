@@ -82,7 +82,8 @@ package struct SelfTest: Sendable {
 
     private func runOnGPU(_ report: @escaping (SelfTestResult) -> Void) throws(LLMError) {
         let cache = cubinFolder.flatMap { path in try? CubinCache(path) }
-        for shape in KernelShape.all {
+        let (all, types) = (KernelShape.all, [EngineConfig.DataType.bfloat16, .float32])
+        for shape in effort > 0 ? all : [all[0], all[3]] {
             let device = try CUDADevice(libraries)
             let backend = try CUDABackend(
                 device, libraries, shapes: shape.cuda, limits: KernelShape.limits, cache: cache, usesGraphs: false)
@@ -90,7 +91,7 @@ package struct SelfTest: Sendable {
             try checkKernels(backend, subject, libraries, effort: effort, report)
             KernelChecks(backend, shape, subject, report).run()
         }
-        for dtype in [EngineConfig.DataType.float32, .bfloat16] {
+        for dtype in types.prefix(effort > 0 ? 2 : 1) {
             try checkModelOnGPU(dtype, report)
         }
     }

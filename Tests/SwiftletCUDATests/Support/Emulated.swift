@@ -37,8 +37,15 @@ enum Emulated {
         _ model: String? = nil, _ config: EngineConfig = small(), processors: [any LogitsProcessor] = [],
         libraries: CUDALibraries = libraries, _ body: (Driven<CUDABackend>) throws -> Result
     ) throws -> Result {
-        let (engine, loaded) = try loader(model, config, processors: processors).load(libraries)
-        return try body(Driven(engine, loaded))
+        do {
+            let (engine, loaded) = try loader(model, config, processors: processors).load(libraries)
+            return try body(Driven(engine, loaded))
+        } catch var error as LLMError {
+            // The emulator knows more than the driver's status says.
+            let message = String(cString: swiftlet_emulator_message())
+            if !message.isEmpty { error.message += ": " + message }
+            throw error
+        }
     }
 
     /// The same on the CPU.
