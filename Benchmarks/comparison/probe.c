@@ -11,12 +11,17 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
-#if defined(__AVX512BF16__) || defined(__AVX512VNNI__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
+#if defined(__AVX512F__)
+enum { lanes = 16 };
+#else
+enum { lanes = 8 };
+#endif
 typedef uint64_t words __attribute__((vector_size(64)));
-typedef float floats __attribute__((vector_size(64)));
+typedef float floats __attribute__((vector_size(4 * lanes)));
 
 enum { chains = 16, rounds = 1500000, passes = 5, most = 1024 };
 static const size_t bytes = 512u << 20;
@@ -41,14 +46,18 @@ static double read_memory(int thread) {
 
 static double float_peak(int thread) {
     floats sums[12] = {{0}}, a = {0}, b = {0};  // 12: they fit in AVX2's registers too
-    for (int lane = 0; lane < 16; lane++) a[lane] = 1e-3f * (float)(lane + thread), b[lane] = 1e-3f;
+    for (int lane = 0; lane < lanes; lane++) a[lane] = 1e-3f * (float)(lane + thread), b[lane] = 1e-3f;
     for (int i = 0; i < rounds; i++) {
         for (int j = 0; j < 12; j++) sums[j] = a * b + sums[j];
+#if defined(__x86_64__)
         __asm__ volatile("" : "+v"(a));  // the product can't leave the loop
+#else
+        __asm__ volatile("" : "+w"(a));
+#endif
     }
     for (int j = 1; j < 12; j++) sums[0] += sums[j];
     sink += (uint64_t)sums[0][0];
-    return 2.0 * 16 * 12 * rounds;
+    return 2.0 * lanes * 12 * rounds;
 }
 
 static double bf16_peak(int thread) {
@@ -77,6 +86,19 @@ static double int8_peak(int thread) {
         ADD(s0); ADD(s1); ADD(s2); ADD(s3); ADD(s4); ADD(s5); ADD(s6); ADD(s7); ADD(s8); ADD(s9);
     }
     return 8.0 * 16 * 10 * rounds;
+#elif defined(__AVX2__)
+    // Sixteen-bit products, two to a sum: eight-bit ones of pairs can be too large for the instruction that adds them.
+    __m256i a = _mm256_set1_epi16((short)(1 + thread)), b = _mm256_set1_epi16(1), zero = _mm256_setzero_si256();
+    __m256i s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero, s6 = zero, s7 = zero;
+#define ADD(sum)                                                                                        \
+    do {                                                                                                \
+        __m256i product;                                                                                \
+        __asm__ volatile("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(product) : "x"(a), "x"(b)); \
+    } while (0)
+    for (int i = 0; i < rounds; i++) {
+        ADD(s0); ADD(s1); ADD(s2); ADD(s3); ADD(s4); ADD(s5); ADD(s6); ADD(s7);
+    }
+    return 4.0 * 8 * 8 * rounds;
 #else
     (void)thread;
     return 0;

@@ -101,6 +101,16 @@ public struct Delta: Sendable, Hashable {
     public var promptLogprobs: [TokenLogprob?]?
     /// The request's counts so far.
     public var usage = Usage()
+    /// When the engine handed it out.
+    package var moment = Moment()
+}
+
+/// A point in time, in monotonic seconds. When something came is not part of what came: all are equal.
+package struct Moment: Sendable, Hashable {
+    package var seconds = 0.0
+
+    package static func == (_: Moment, _: Moment) -> Bool { true }
+    package func hash(into hasher: inout Hasher) {}
 }
 
 /// One finished choice.

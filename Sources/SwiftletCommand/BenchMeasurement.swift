@@ -1,4 +1,5 @@
-// BenchMeasurement: runs requests all at once and times them, as a client of the library sees it.
+// BenchMeasurement: runs requests all at once and times them: all of it as a client of the library sees it, single tokens
+// when the engine hands them out. (A client whose task finds no free core sees many at once.)
 // Invariant: the clock runs from before the first request is given to the engine until the last one has ended,
 // and every request has produced all the tokens that were asked for.
 
@@ -40,13 +41,13 @@ package struct BenchMeasurement: Sendable {
     package static func measure(_ requests: [Request], on llm: LLM) async throws -> BenchMeasurement {
         let before = llm.statistics
         let clock = ContinuousClock()
-        let start = clock.now
+        let (start, moment) = (clock.now, Platform.monotonicSeconds())
         let streams = requests.map { llm.stream($0) }
         var measurement = BenchMeasurement()
         var all: [Times] = []
         try await withThrowingTaskGroup(of: Times.self) { group in
             for (stream, request) in zip(streams, requests) {
-                group.addTask { try await read(stream, from: start, expecting: request.params?.maxTokens) }
+                group.addTask { try await read(stream, from: moment, expecting: request.params?.maxTokens) }
             }
             for try await times in group { all.append(times) }
         }
@@ -61,12 +62,11 @@ package struct BenchMeasurement: Sendable {
     }
 
     private static func read(
-        _ stream: TokenStream, from start: ContinuousClock.Instant, expecting expected: Int?
+        _ stream: TokenStream, from start: Double, expecting expected: Int?
     ) async throws -> Times {
-        let clock = ContinuousClock()
         var times = Times()
         for try await delta in stream where !delta.tokenIDs.isEmpty {
-            let time = clock.now - start
+            let time = Duration.seconds(delta.moment.seconds - start)
             for _ in delta.tokenIDs { times.tokens.append(time) }
             times.promptTokens = delta.usage.promptTokens
         }

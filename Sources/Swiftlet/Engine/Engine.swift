@@ -224,12 +224,12 @@ package final class Engine<B: Backend> {
         for sequence in produced {
             guard let choice = choices[sequence.id] else { continue }
             statistics.recordToken(&sequence.times, now)
-            deliver(choice)
+            deliver(choice, now)
         }
         recordGauges()
     }
 
-    private func deliver(_ choice: Choice) {
+    private func deliver(_ choice: Choice, _ now: Double) {
         let (sequence, request) = (choice.sequence, choice.request)
         if sequence.outputTokenCount == 1 && choice.sequence.choiceIndex == 0 { promptIsWritten(request, sequence) }
         var delta = Delta(index: sequence.choiceIndex, tokenIDs: [sequence.lastToken])
@@ -243,6 +243,7 @@ package final class Engine<B: Backend> {
             request.promptLogprobsDelivered = true
         }
         delta.text = text(of: choice)
+        delta.moment.seconds = now
         request.usage.completionTokens += 1
         delta.usage = request.usage
         delta.finishReason = sequence.finishReason
