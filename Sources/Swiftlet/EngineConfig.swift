@@ -33,6 +33,8 @@ public struct EngineConfig: Sendable, Hashable {
         case automatic = "auto"
         /// Eight bits, with a scale for each token and KV head: twice as many tokens as bfloat16 in the same memory.
         case int8
+        /// Eight bits as floating-point numbers (e4m3), without a scale: twice as many tokens as bfloat16. For GPUs.
+        case fp8
     }
 
     /// Where weights come from.
@@ -198,6 +200,9 @@ public struct EngineConfig: Sendable, Hashable {
             throw LLMError(.invalidConfiguration, "enforce-eager needs device cuda or auto: the CPU has no graphs")
         }
         if device == .cuda { try requireOptionsOfGPUs() }
+        guard kvCacheType != .fp8 || device == .cuda else {
+            throw LLMError(.invalidConfiguration, "kv-cache-dtype fp8 needs device cuda: the CPU's is int8")
+        }
         guard quantizeHead || quantization != nil else {
             throw LLMError(
                 .invalidConfiguration, "no-quantize-head needs quantization: without it nothing is quantised")

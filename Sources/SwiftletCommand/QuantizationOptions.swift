@@ -13,7 +13,10 @@ package struct QuantizationOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Quantise the embedding and the output head too.")
     package var quantizeHead = true
 
-    @Option(help: "Type of keys and values in the KV cache; auto is dtype's, int8 takes half of bfloat16's memory.")
+    @Option(
+        help:
+            "Type of keys and values in the KV cache; auto is dtype's, int8 (fp8 on GPUs) takes half of bfloat16's memory."
+    )
     package var kvCacheDtype: EngineConfig.KVCacheType = .automatic
 
     package init() {}

@@ -72,6 +72,8 @@ struct CUDALibraryTests {
         #expect(refusal { _ in } == nil)
         #expect(refusal { $0.quantization = .int8 }?.contains("quantization") == true)
         #expect(refusal { $0.kvCacheType = .int8 }?.contains("kv-cache-dtype") == true)
+        #expect(refusal { $0.kvCacheType = .fp8 } == nil)
+        #expect(throws: LLMError.self) { try EngineConfig(device: .cpu, kvCacheType: .fp8).validate() }
         #expect(refusal { $0.tensorParallelSize = 2 }?.contains("tensor-parallel-size") == true)
         #expect(refusal { $0.cpuLevel = "avx2" }?.contains("cpu-level") == true)
         #expect(throws: LLMError.self) { try EngineConfig(device: .cpu, enforceEager: true).validate() }

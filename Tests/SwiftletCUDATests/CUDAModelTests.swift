@@ -26,13 +26,14 @@ extension CUDATests {
 
         /// What is run of a folder of references: its shortest prompts, at the prefill and in the decodes after it.
         private func check(
-            _ name: String, _ dtype: EngineConfig.DataType, logits tolerance: Double, margin: (Float) -> Double,
-            eager: Bool, cases count: Int
+            _ name: String, _ dtype: EngineConfig.DataType, cache: EngineConfig.KVCacheType = .automatic,
+            logits tolerance: Double, margin: (Float) -> Double, eager: Bool, cases count: Int
         ) throws {
             let cases = try Golden.cases(name).sorted { $0["prompt_ids"]!.count < $1["prompt_ids"]!.count }
                 .prefix(count)
             let recorder = Recorder()
-            let config = Emulated.small(dtype, blocks: 64, eager: eager)
+            var config = Emulated.small(dtype, blocks: 64, eager: eager)
+            config.kvCacheType = cache
             try Emulated.run(Golden.model(name), config, processors: [recorder]) { engine in
                 for testCase in cases {
                     recorder.rows.withLock { $0 = [] }
@@ -52,7 +53,7 @@ extension CUDATests {
         @Test(
             "float32 logits of every family within 1e-4 of transformers'",
             .enabled(if: Golden.isHere, Comment(rawValue: Golden.missing)),
-            arguments: ["qwen3-tied", "qwen2", "llama3", "mistral-sliding", "gemma3"])
+            arguments: ["qwen3-tied", "qwen2", "llama3", "mistral-sliding", "gemma3", "qwen3-moe"])
         func float32(family: String) throws {
             try check(family, .float32, logits: 1e-4, margin: { _ in 1e-3 }, eager: false, cases: 2)
         }
@@ -60,9 +61,18 @@ extension CUDATests {
         @Test(
             "bfloat16 logits within 3e-2 of transformers' float32",
             .enabled(if: Golden.isHere, Comment(rawValue: Golden.missing)),
-            arguments: ["qwen3-tied", "mistral-sliding"])
+            arguments: ["qwen3-tied", "mistral-sliding", "qwen3-moe"])
         func bfloat16(family: String) throws {
             try check(family, .bfloat16, logits: 3e-2, margin: { 3e-2 * Double($0) }, eager: false, cases: 2)
+        }
+
+        @Test(
+            "With keys and values of eight bits, logits stay within 0.1 of transformers' float32",
+            .enabled(if: Golden.isHere, Comment(rawValue: Golden.missing)),
+            arguments: ["qwen3-tied", "mistral-sliding"])
+        func fp8Cache(family: String) throws {
+            try check(
+                family, .bfloat16, cache: .fp8, logits: 0.1, margin: { 0.1 * Double($0) }, eager: false, cases: 2)
         }
 
         @Test("The demo model's tokens are the CPU backend's, and its logits near")

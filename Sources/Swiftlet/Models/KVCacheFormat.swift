@@ -5,11 +5,12 @@
 import CSwiftletKernels
 
 extension EngineConfig.KVCacheType {
-    /// What the kernels call it.
+    /// What the CPU's kernels call it.
     var format: swiftlet_kv_format {
         switch self {
         case .automatic: SWIFTLET_KV_NATIVE
         case .int8: SWIFTLET_KV_INT8
+        case .fp8: preconditionFailure("the CPU has none: EngineConfig.validate() refuses it")
         }
     }
 
@@ -18,6 +19,7 @@ extension EngineConfig.KVCacheType {
         switch self {
         case .automatic: 2 * config.keyValueWidth * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4)
         case .int8: 2 * (config.keyValueWidth + 4 * config.keyValueHeadCount)  // a scale for each head
+        case .fp8: 2 * config.keyValueWidth
         }
     }
 
@@ -25,7 +27,7 @@ extension EngineConfig.KVCacheType {
     func name(_ dtype: swiftlet_dtype) -> String {
         switch self {
         case .automatic: dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
-        case .int8: rawValue
+        case .int8, .fp8: rawValue
         }
     }
 }

@@ -39,7 +39,7 @@ package struct MemoryPlan: Sendable {
             * (engine.device == .cuda
                 ? CUDACache.blockBytes(
                     blockSize: engine.blockSize, keyValueHeads: config.keyValueHeadCount,
-                    headDim: config.headDimension, dtype: dtype)
+                    headDim: config.headDimension, dtype: dtype, isFP8: engine.kvCacheType == .fp8)
                 : CPUCache.blockBytes(
                     blockSize: engine.blockSize, keyValueHeads: config.keyValueHeadCount,
                     headDim: config.headDimension, dtype: dtype, format: engine.kvCacheType.format))
@@ -176,8 +176,8 @@ package struct MemoryPlan: Sendable {
 
     /// A way out that is not taken yet.
     private var smallerCache: String {
-        engine.kvCacheType == .automatic && engine.device != .cuda
-            ? "; --kv-cache-dtype int8 fits more tokens into the KV cache" : ""
+        engine.kvCacheType == .automatic
+            ? "; --kv-cache-dtype \(engine.device == .cuda ? "fp8" : "int8") fits more tokens into the KV cache" : ""
     }
 
     /// Rounded up.

@@ -64,7 +64,8 @@ extension ModelLoader {
         ).words.count
         return try CUDABackend(
             device, libraries,
-            shapes: CUDAShapes(plan.shards[0], dtype: plan.dtype, blockSize: config.blockSize),
+            shapes: CUDAShapes(
+                plan.shards[0], dtype: plan.dtype, blockSize: config.blockSize, kvCacheType: config.kvCacheType),
             limits: CUDABackend.Limits(
                 tokens: plan.maxBatchedTokens, sequences: sequences, logitRows: logitRows(plan), words: words),
             cache: cubinCache(), usesGraphs: !config.enforceEager, isSynchronous: isTraced)

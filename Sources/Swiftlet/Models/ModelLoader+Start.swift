@@ -51,7 +51,6 @@ extension ModelLoader {
 
     /// Refuses what there are no kernels for on GPUs.
     func requireModelOfGPUs(_ model: ModelConfig) throws(LLMError) {
-        if model.experts != nil { throw CUDABackend.unsupported("mixtures of experts", "take a dense model") }
         if model.storedQuantization != nil {
             throw CUDABackend.unsupported(
                 "weights that are stored quantized", "take the model's folder without quantization")
@@ -76,7 +75,7 @@ extension EngineConfig {
             }
         }
         try refuse(quantization != nil, "quantization \(quantization?.rawValue ?? "")")
-        try refuse(kvCacheType != .automatic, "kv-cache-dtype \(kvCacheType.rawValue)")
+        try refuse(kvCacheType == .int8, "kv-cache-dtype \(kvCacheType.rawValue)")
         try refuse(tensorParallelSize > 1, "tensor-parallel-size \(tensorParallelSize)")
         try refuse(rankPlacement == .processes, "running in several processes")
         try refuse(cpuLevel != nil, "cpu-level \(cpuLevel ?? "")")

@@ -20,7 +20,7 @@ extension SelfTest {
             launch: try libraries.function(.driver, "cuLaunchKernel"))
         let shape = backend.shapes
         var shapes = swiftlet_cuda_shapes(
-            compute_float: shape.dtype == SWIFTLET_FLOAT32, head_dim: Int32(shape.headDim),
+            compute_float: shape.dtype == SWIFTLET_FLOAT32, kv_fp8: shape.hasFP8Cache, head_dim: Int32(shape.headDim),
             query_heads: Int32(shape.queryHeads), kv_heads: Int32(shape.keyValueHeads),
             query_group: Int32(shape.queryGroup), skipped_query_heads: Int32(shape.skippedQueryHeads),
             block_size: Int32(shape.blockSize))

@@ -61,11 +61,6 @@ extension CUDABackend {
             weight.memory.address, epsilon, out.memory.address)
     }
 
-    package func mixtureOfExperts(
-        _ x: CUDABuffer, rows: Int, logits: CUDABuffer, _ experts: Never, workspace: CUDABuffer, adds: Bool,
-        into out: CUDABuffer
-    ) {}
-
     // MARK: - Products
 
     package func linear(
@@ -164,8 +159,10 @@ extension CUDABackend {
 }
 
 /// A product's epilogue as the kernels know it.
-private struct CUDAEpilogue: Equatable {
+struct CUDAEpilogue: Equatable {
     static var capped: Int32 { 3 }
+    static var gatedSiLU: Int32 { 4 }
+    static var gatedGELU: Int32 { 5 }
     static var add: CUDAEpilogue { CUDAEpilogue(.add, .float) }
 
     let number: Int32
@@ -178,12 +175,12 @@ private struct CUDAEpilogue: Equatable {
         case .storeCapped(let limit):
             number = Self.capped
             cap = limit
-        case .gatedSiLU: number = 4
-        case .gatedGELU: number = 5
+        case .gatedSiLU: number = Self.gatedSiLU
+        case .gatedGELU: number = Self.gatedGELU
         }
     }
 
-    var isGated: Bool { number >= 4 }
+    var isGated: Bool { number >= Self.gatedSiLU }
     var isStore: Bool { [0, 1, Self.capped].contains(number) }
 }
 

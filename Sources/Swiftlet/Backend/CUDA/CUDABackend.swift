@@ -14,8 +14,7 @@ package final class CUDABackend: Backend {
     package typealias Vector = CUDAVector
     package typealias Buffer = CUDABuffer
     package typealias Cache = CUDACache
-    /// None yet.
-    package typealias Experts = Never
+    package typealias Experts = CUDAExperts
 
     let device: CUDADevice
     package let shapes: CUDAShapes
@@ -70,6 +69,12 @@ package final class CUDABackend: Backend {
                 .unsupportedModel,
                 "heads have \(shapes.headDim) dimensions; on GPUs they need a multiple of 8 up to 256: use --device cpu"
             )
+        }
+        guard !shapes.hasFP8Cache || (shapes.dtype == SWIFTLET_BFLOAT16 && shapes.headDim.isMultiple(of: 16)) else {
+            throw LLMError(
+                .unsupportedModel,
+                "kv-cache-dtype fp8 needs dtype bfloat16 and heads of a multiple of 16 dimensions, not "
+                    + "\(shapes.headDim): take kv-cache-dtype auto")
         }
         self.device = device
         guard device.description.architecture >= CUDADescription.leastArchitecture else {
@@ -156,16 +161,6 @@ package final class CUDABackend: Backend {
     /// Blocks of 256 threads for so many elements, in kernels that take any grid.
     func grid(_ count: Int) -> (Int, Int, Int) { (min((count + 255) / 256, 65_535), 1, 1) }
 
-    package func makeExperts(
-        gateUp: [CUDAMatrix], down: [CUDAMatrix], _ shape: MixtureOfExperts, activation: ModelConfig.Activation
-    ) throws(LLMError) -> Never {
-        throw Self.unsupported("mixtures of experts", "take a dense model")
-    }
-
-    package func makeWorkspace(of experts: Never?, maxTokens: Int) throws(LLMError) -> CUDABuffer {
-        try makeBuffer(rows: 1, columns: 0, type: .float)
-    }
-
     package func makeVector(_ values: [Float]) throws(LLMError) -> CUDAVector { try CUDAVector(device, values) }
 
     package func makeVector(from slices: [Checkpoint.Slice], adding offset: Float) throws(LLMError) -> CUDAVector {
@@ -189,7 +184,8 @@ package final class CUDABackend: Backend {
     ) throws(LLMError) -> CUDACache {
         precondition(blockSize == shapes.blockSize && keyValueHeads == shapes.keyValueHeads)
         let bytes = CUDACache.blockBytes(
-            blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: shapes.dtype)
+            blockSize: blockSize, keyValueHeads: keyValueHeads, headDim: headDim, dtype: shapes.dtype,
+            isFP8: shapes.hasFP8Cache)
         return try CUDACache(device, byteCount: blockCount * bytes / 2)
     }
 

@@ -17,10 +17,12 @@ package struct CUDAShapes: Sendable, Hashable {
     package var queryGroup: Int
     package var skippedQueryHeads: Int
     package var blockSize: Int
+    /// Keys and values have eight bits: e4m3.
+    package var hasFP8Cache: Bool
 
     package init(
         dtype: swiftlet_dtype, headDim: Int, queryHeads: Int, keyValueHeads: Int, queryGroup: Int,
-        skippedQueryHeads: Int, blockSize: Int
+        skippedQueryHeads: Int, blockSize: Int, hasFP8Cache: Bool = false
     ) {
         self.dtype = dtype
         self.headDim = headDim
@@ -29,9 +31,13 @@ package struct CUDAShapes: Sendable, Hashable {
         self.queryGroup = queryGroup
         self.skippedQueryHeads = skippedQueryHeads
         self.blockSize = blockSize
+        self.hasFP8Cache = hasFP8Cache
     }
 
-    package init(_ shard: Shard, dtype: swiftlet_dtype, blockSize: Int) {
+    package init(
+        _ shard: Shard, dtype: swiftlet_dtype, blockSize: Int, kvCacheType: EngineConfig.KVCacheType
+    ) {
+        hasFP8Cache = kvCacheType == .fp8
         self.dtype = dtype
         headDim = shard.config.headDimension
         queryHeads = shard.config.queryHeadCount
@@ -46,11 +52,11 @@ package struct CUDAShapes: Sendable, Hashable {
         [
             "COMPUTE_FLOAT=\(dtype == SWIFTLET_FLOAT32 ? 1 : 0)", "HEAD_DIM=\(headDim)", "QUERY_HEADS=\(queryHeads)",
             "KV_HEADS=\(keyValueHeads)", "QUERY_GROUP=\(queryGroup)", "SKIPPED_QUERY_HEADS=\(skippedQueryHeads)",
-            "BLOCK_SIZE=\(blockSize)",
+            "BLOCK_SIZE=\(blockSize)", "KV_FP8=\(hasFP8Cache ? 1 : 0)",
         ].map { "-D" + $0 }
     }
 
-    /// Bytes of an element of matrices, activations and KV cache.
+    /// Bytes of an element of matrices and activations.
     var elementSize: Int { dtype == SWIFTLET_FLOAT32 ? 4 : 2 }
     /// Blocks of the decode kernel that share a key/value head's query heads.
     var decodeParts: Int { (queryGroup + 15) / 16 }
@@ -65,6 +71,7 @@ package final class CUDAKernels {
     /// For at most 1, 2, 4 and 8 rows.
     let linearSmall: [Kernel]
     let linearFinish, ropeAndStore, attentionDecode, attentionCombine, attentionPrefill, sampleRows: Kernel
+    let routeExperts, sortExperts, expertsGateUp, expertsDown, combineExperts: Kernel
     let module: CUDADriver.Handle
     private let device: CUDADevice
 
@@ -104,6 +111,11 @@ package final class CUDAKernels {
             attentionCombine = try kernel("attention_combine")
             attentionPrefill = try kernel("attention_prefill")
             sampleRows = try kernel("sample_rows")
+            routeExperts = try kernel("route_experts")
+            sortExperts = try kernel("sort_experts")
+            expertsGateUp = try kernel("experts_gate_up")
+            expertsDown = try kernel("experts_down")
+            combineExperts = try kernel("combine_experts")
         } catch {
             _ = device.driver.unloadModule(module)
             throw error

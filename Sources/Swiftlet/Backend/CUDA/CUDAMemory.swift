@@ -9,6 +9,8 @@ struct DeviceMemory: ~Copyable {
     let address: UInt64
     let byteCount: Int
     private let device: CUDADevice
+    /// What it is a part of.
+    private let block: DeviceBlock?
 
     init(_ device: CUDADevice, byteCount: Int, for purpose: @autoclosure () -> String) throws(LLMError) {
         let rounded = max(byteCount, 256)
@@ -25,11 +27,31 @@ struct DeviceMemory: ~Copyable {
         self.address = address
         self.byteCount = rounded
         self.device = device
+        block = nil
+    }
+
+    /// A part of a block, which lives as long as any of them.
+    init(in block: DeviceBlock, at offset: Int, byteCount: Int) {
+        precondition(offset >= 0 && byteCount >= 0 && offset + byteCount <= block.memory.byteCount)
+        address = block.memory.address + UInt64(offset)
+        self.byteCount = byteCount
+        device = block.memory.device
+        self.block = block
     }
 
     deinit {
+        guard block == nil else { return }
         device.settle()
         _ = device.driver.free(address)
+    }
+}
+
+/// Memory that several matrices share.
+final class DeviceBlock {
+    fileprivate let memory: DeviceMemory
+
+    init(_ device: CUDADevice, byteCount: Int, for purpose: @autoclosure () -> String) throws(LLMError) {
+        memory = try DeviceMemory(device, byteCount: byteCount, for: purpose())
     }
 }
 
@@ -65,6 +87,14 @@ package final class CUDAMatrix {
         let (count, overflow) = rows.multipliedReportingOverflow(by: columns * size)
         memory = try DeviceMemory(
             device, byteCount: overflow ? Int.max >> 1 : count, for: "a weight matrix of \(rows) x \(columns)")
+        self.rows = rows
+        self.columns = columns
+        self.isGated = isGated
+    }
+
+    /// In a part of a block.
+    init(in block: DeviceBlock, at offset: Int, byteCount: Int, rows: Int, columns: Int, isGated: Bool) {
+        memory = DeviceMemory(in: block, at: offset, byteCount: byteCount)
         self.rows = rows
         self.columns = columns
         self.isGated = isGated
@@ -144,7 +174,9 @@ package final class CUDACache {
     }
 
     /// Bytes of keys and values of a block.
-    static func blockBytes(blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype) -> Int {
-        2 * blockSize * keyValueHeads * headDim * (dtype == SWIFTLET_BFLOAT16 ? 2 : 4)
+    static func blockBytes(
+        blockSize: Int, keyValueHeads: Int, headDim: Int, dtype: swiftlet_dtype, isFP8: Bool
+    ) -> Int {
+        2 * blockSize * keyValueHeads * headDim * (isFP8 ? 1 : dtype == SWIFTLET_BFLOAT16 ? 2 : 4)
     }
 }
