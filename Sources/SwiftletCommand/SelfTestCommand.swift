@@ -81,12 +81,12 @@ extension SelfTestResult {
         return json.bytes
     }
 
-    /// Two digits of a small number: 0.0000123 is 1.2e-05.
+    /// Two digits of a small number: 0.0000123 is 1.2e-5.
     private static func number(_ value: Double) -> String {
         guard value > 0, value.isFinite else { return value == 0 ? "0" : "-" }
         var (mantissa, exponent) = (value, 0)
         while mantissa < 1 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
         while mantissa >= 10 { (mantissa, exponent) = (mantissa / 10, exponent + 1) }
-        return exponent < -3 ? "\((mantissa * 10).rounded() / 10)e\(exponent)" : Format.number(value)
+        return exponent < -1 ? "\((mantissa * 10).rounded() / 10)e\(exponent)" : Format.number(value)
     }
 }

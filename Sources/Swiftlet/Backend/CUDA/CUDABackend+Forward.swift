@@ -137,7 +137,9 @@ extension CUDABackend {
         window: Int?, into out: CUDABuffer
     ) {
         let (cap, window) = (softCap ?? 0, Int32(window ?? 0))
-        let splits = Splits(shapes, device.description).count(sequences: step.sequences)
+        // By the bucket, for which there is memory and to which a decode of as many would be padded.
+        let bucket = Buckets.rows(for: step.sequences, upTo: limits.sequences)
+        let splits = Splits(shapes, device.description).count(sequences: bucket)
         device.launch(
             kernels.attentionDecode, grid: (splits, shapes.keyValueHeads * shapes.decodeParts, step.sequences),
             block: shapes.decodeThreads, queries.memory.address, input.words, cache.keys.address, cache.values.address,
