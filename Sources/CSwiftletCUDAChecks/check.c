@@ -11,7 +11,7 @@ static const struct {
     const char *name;
     void (*run)(check *);
 } checks[] = {
-    {"steps and embedding", check_steps}, {"copies", check_copies},   {"norms", check_norms},
+    {"steps and embedding", check_steps}, {"random weights", check_fills}, {"norms", check_norms},
     {"norms of columns", check_column_norms}, {"products", check_linear}, {"rope and cache", check_rope},
     {"attention, one row", check_decode}, {"attention, prompts", check_prefill}, {"sampling", check_sample},
     {"experts", check_experts},

@@ -92,7 +92,7 @@ int slot_of(const check *c, const batch *b, int sequence, int position);
 uint64_t device_batch(check *c, const batch *b);
 
 void check_steps(check *c);
-void check_copies(check *c);
+void check_fills(check *c);
 void check_norms(check *c);
 void check_column_norms(check *c);
 void check_linear(check *c);

@@ -1,4 +1,4 @@
-// check_rows.c: checks of what kernels do to rows: where they stand, embeddings, norms, copies.
+// check_rows.c: checks of what kernels do to rows: where they stand, embeddings, norms, random weights.
 //
 // Invariant: operands have exactly the bytes that a kernel may touch.
 
@@ -57,7 +57,7 @@ void check_steps(check *c) {
     }
 }
 
-// --- Copies ----------------------------------------------------------------------------------------------------------
+// --- Random weights ---------------------------------------------------------------------------------------------------
 
 static uint64_t mixed(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -79,27 +79,7 @@ static void check_fill(check *c, int rows, int columns) {
     compare(c, "fill_random", elements_of(c, out, count), want, count, 0, 0);
 }
 
-void check_copies(check *c) {
-    size_t count = 1000;
-    int columns = 33, indices[] = {7, 0, 29, 7};
-    float *x = random_floats(c, count), *y = random_floats(c, count);
-    x[3] = INFINITY, x[4] = -0.0f, x[5] = 3.4e38f, x[6] = 1.00390625f, x[7] = 1.01171875f;
-    uint64_t in = device_floats(c, x, count), other = device_floats(c, y, count);
-    uint64_t out = device_memory(c, NULL, count * element_size(c));
-    grid g = {3, 1, 1}, rows = {4, 1, 1};
-    RUN(c, "cast_to_compute", g, 256, &in, &out, &count);
-    float *want = host_memory(c, 4 * count);
-    for (size_t i = 0; i < count; i++) want[i] = as_element(c, x[i]);
-    compare(c, "cast_to_compute", elements_of(c, out, count), want, count, 0, 0);
-
-    uint64_t numbers = device_memory(c, indices, sizeof indices), gathered = device_memory(c, NULL, 4 * 4 * 33);
-    RUN(c, "gather_rows", rows, 256, &in, &numbers, &columns, &gathered);
-    for (int i = 0; i < 4; i++) memcpy(want + i * columns, x + indices[i] * columns, 4 * (size_t)columns);
-    compare(c, "gather_rows", floats_of(c, gathered, 4 * 33), want, 4 * 33, 0, 0);
-
-    RUN(c, "add_floats", g, 256, &in, &other, &count);
-    for (size_t i = 0; i < count; i++) want[i] = x[i] + y[i];
-    compare(c, "add_floats", floats_of(c, other, count), want, count, 0, 0);
+void check_fills(check *c) {
     check_fill(c, 5, 173);
     check_fill(c, 40, 64);
 }
@@ -121,12 +101,11 @@ static double tolerance(const check *c) { return c->shapes->compute_float ? 1e-5
 static void check_norm_rows(check *c, int columns, bool is_weighted, bool gathers) {
     int rows = 5, indices[] = {4, 0, 0, 3, 1}, count = gathers ? 5 : rows;
     float *x = random_floats(c, (size_t)(rows * columns)), *weight = random_floats(c, (size_t)columns);
-    uint64_t in = device_floats(c, x, (size_t)(rows * columns)), out, plain;
+    uint64_t in = device_floats(c, x, (size_t)(rows * columns)), out;
     uint64_t weights = is_weighted ? device_floats(c, weight, (size_t)columns) : 0;
     uint64_t numbers = gathers ? device_memory(c, indices, sizeof indices) : 0;
     size_t values = (size_t)(count * columns);
     out = device_memory(c, NULL, values * element_size(c));
-    plain = gathers ? device_memory(c, NULL, 4 * values) : in;
     float *want = host_memory(c, 4 * values);
     for (int r = 0; r < count; r++)
         norm(x + (gathers ? indices[r] : r) * columns, columns, is_weighted ? weight : NULL, want + r * columns);
@@ -134,8 +113,6 @@ static void check_norm_rows(check *c, int columns, bool is_weighted, bool gather
     float e = epsilon;
     RUN(c, "rms_norm", g, 256, &in, &numbers, &count, &columns, &weights, &e, &out);
     compare(c, "rms_norm", elements_of(c, out, values), want, values, 1e-6, tolerance(c));
-    RUN(c, "rms_norm_float", g, 256, &in, &numbers, &count, &columns, &weights, &e, &plain);
-    compare(c, "rms_norm_float", floats_of(c, plain, values), want, values, 1e-6, 1e-5);
     end_case(c);
 }
 

@@ -20,7 +20,7 @@ Function symbol(const char *name) {
 
 /// The file with the kernels of a check.
 const std::map<std::string, std::string> files = {
-    {"steps and embedding", "steps.cu"},      {"copies", "steps.cu"},
+    {"steps and embedding", "steps.cu"},      {"random weights", "steps.cu"},
     {"norms", "norm.cu"},                     {"norms of columns", "norm.cu"},
     {"products", "linear.cu"},                {"rope and cache", "rope.cu"},
     {"attention, one row", "attention_decode.cu"}, {"attention, prompts", "attention_prefill.cu"},

@@ -8,7 +8,7 @@ import Testing
 @Suite(.enabled(if: KernelCheck.hasCompiler, "clang++ of the Swift toolchain is not in the path"))
 struct CUDAKernelTests {
     static let ofRows = [
-        "steps and embedding", "copies", "norms", "norms of columns", "products", "sampling", "experts",
+        "steps and embedding", "random weights", "norms", "norms of columns", "products", "sampling", "experts",
     ]
     static let ofHeads = ["rope and cache", "attention, one row", "attention, prompts"]
 

@@ -49,17 +49,6 @@ extern "C" __global__ void __launch_bounds__(256)
     norm_row(in, columns, weight, epsilon, scratch, out + (size_t)row * (size_t)columns);
 }
 
-/// The same, and the result stays float32; out may be x without indices. Grid count.
-extern "C" __global__ void __launch_bounds__(256)
-    rms_norm_float(const float *x, const int *indices, int count, int columns, const float *weight, float epsilon,
-                   float *out) {
-    __shared__ float scratch[WARP];
-    int row = (int)blockIdx.x;
-    if (row >= count) return;
-    const float *in = x + (size_t)(indices ? indices[row] : row) * (size_t)columns;
-    norm_row(in, columns, weight, epsilon, scratch, out + (size_t)row * (size_t)columns);
-}
-
 /// Row r of out = the norm of the row whose logits are the batch's wanted ones number first + r; zeros where there is
 /// none. Grid rows.
 extern "C" __global__ void __launch_bounds__(256)

@@ -1,4 +1,4 @@
-// steps.cu: what begins a step: where each row stands, and its embedding; and small copies.
+// steps.cu: what begins a step: where each row stands, and its embedding; and random weights.
 //
 // Invariant: rows of a bucket behind the batch's last one have sequence -1; nothing is stored in the cache for them.
 #include "batch.cuh"
@@ -42,26 +42,6 @@ extern "C" __global__ void __launch_bounds__(256)
     const element *in = table + (size_t)(exists ? id : 0) * (size_t)columns;
     float *out = x + (size_t)row * (size_t)columns;
     for (int c = (int)threadIdx.x; c < columns; c += (int)blockDim.x) out[c] = exists ? to_float(in[c]) * scale : 0.0f;
-}
-
-/// out = x, rounded. Any grid.
-extern "C" __global__ void __launch_bounds__(256) cast_to_compute(const float *x, element *out, size_t count) {
-    size_t stride = (size_t)gridDim.x * blockDim.x;
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride) store(out + i, x[i]);
-}
-
-/// out [count, columns] = x[rows[i]]. Grid count.
-extern "C" __global__ void __launch_bounds__(256)
-    gather_rows(const float *x, const int *rows, int columns, float *out) {
-    const float *in = x + (size_t)rows[blockIdx.x] * (size_t)columns;
-    float *row = out + (size_t)blockIdx.x * (size_t)columns;
-    for (int c = (int)threadIdx.x; c < columns; c += (int)blockDim.x) row[c] = in[c];
-}
-
-/// x [count] += y. Any grid.
-extern "C" __global__ void __launch_bounds__(256) add_floats(const float *y, float *x, size_t count) {
-    size_t stride = (size_t)gridDim.x * blockDim.x;
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride) x[i] += y[i];
 }
 
 __device__ inline u64 mixed(u64 x) {  // splitmix64's finalizer
