@@ -16,14 +16,16 @@ typedef struct {
     swiftlet_matrix matrix;
 } problem;
 
-/// Rows of values as eight-bit integers keep them: the largest magnitude of a row is 127.
-static void round_to_int8(float *values, int32_t rows, int32_t columns) {
-    for (int32_t row = 0; row < rows; row++, values += columns) {
-        float largest = 0;
-        for (int32_t c = 0; c < columns; c++) largest = fmaxf(largest, fabsf(values[c]));
-        float inverse = 127 / largest;
-        for (int32_t c = 0; c < columns; c++) values[c] = rintf(values[c] * inverse) * (largest / 127);
-    }
+/// Rows of values as integers keep them: the largest magnitude of a block of columns becomes `most`.
+static void round_to_integers(float *values, int32_t rows, int32_t columns, int32_t block, float most) {
+    for (int32_t row = 0; row < rows; row++, values += columns)
+        for (int32_t first = 0; first < columns; first += block) {
+            int32_t end = first + block < columns ? first + block : columns;
+            float largest = 0;
+            for (int32_t c = first; c < end; c++) largest = fmaxf(largest, fabsf(values[c]));
+            float inverse = largest > 0 ? most / largest : 0;
+            for (int32_t c = first; c < end; c++) values[c] = rintf(values[c] * inverse) * (largest / most);
+        }
 }
 
 /// Random four-bit weights, packed, and what they stand for. Gate and up of a gated matrix are one source each.
@@ -98,8 +100,11 @@ static problem make_problem(const check_level *level, uint64_t seed, swiftlet_dt
     if (format == SWIFTLET_WEIGHTS_INT4) pack_int4(level, &p, &seed);
     else pack_floats(level, &p);
     if (format == SWIFTLET_WEIGHTS_INT8) {
-        round_to_int8(p.weights, p.rows, columns);
-        round_to_int8(p.values, tokens, columns);
+        round_to_integers(p.weights, p.rows, columns, columns, 127);
+        round_to_integers(p.values, tokens, columns, columns, 127);
+    } else if (swiftlet_multiplies_integers(level->one, dtype, format)) {
+        int32_t group = p.matrix.groups.columns > 0 ? p.matrix.groups.columns : columns;
+        round_to_integers(p.values, tokens, columns, group <= 32 ? 32 : 64, 32767);
     }
     return p;
 }
