@@ -14,9 +14,6 @@ extension CUDAKernelMutationTests {
             name: "columns behind the last one read", check: "quantised products", file: "quantized_product.cuh",
             from: "bool exists = inputs[n] && 32 * number + 8 * lane < columns;", to: "bool exists = inputs[n];"),
         Mutation(
-            name: "rows of x behind the last one read", check: "quantised products", file: "quantized_product.cuh",
-            from: "inputs[n] = row < count ? x", to: "inputs[n] = row <= count ? x"),
-        Mutation(
             name: "parts added before all are there", check: "quantised products", file: "quantized_product.cuh",
             from: "__syncthreads();  // all are there", to: ""),
         Mutation(
@@ -24,21 +21,8 @@ extension CUDAKernelMutationTests {
             file: "quantized_product.cuh",
             from: "__syncthreads();  // the sums before these have been read", to: ""),
         Mutation(
-            name: "the last warp's part forgotten", check: "quantised products", file: "quantized_product.cuh",
-            from: "warp_index() < tiles && warp < PRODUCT_WARPS; warp",
-            to: "warp_index() < tiles && warp < PRODUCT_WARPS - 1; warp"),
-        Mutation(
-            name: "the scale of the rows above", check: "quantised products", file: "quantized_product.cuh",
-            from: "i < 2 ? low_scale : high_scale", to: "low_scale"),
-        Mutation(
             name: "a group's scale for its neighbour too", check: "quantised products", file: "quantized_product.cuh",
             from: "if (!is_group_done && j", to: "if (j"),
-        Mutation(
-            name: "parts of a group counted twice", check: "quantised products", file: "quantized_product.cuh",
-            from: "parts[n][i] = 0;\n                }", to: "}"),
-        Mutation(
-            name: "gate taken for up", check: "quantised products", file: "quantized_product.cuh",
-            from: "int high = gates ? low + result.columns", to: "int high = gates ? low"),
         Mutation(
             name: "swapped columns of a fragment", check: "quantised products", file: "quantized_product.cuh",
             from: "a[1][0], a[0][1], a[1][1]}, second", to: "a[0][1], a[1][0], a[1][1]}, second"),
@@ -47,20 +31,11 @@ extension CUDAKernelMutationTests {
             from: "for (int block = split; block < w.blocks; block += splits)",
             to: "for (int block = 0; block < w.blocks; block += splits)"),
         Mutation(
-            name: "the next block's weights", check: "quantised products", file: "quantized_product.cuh",
-            from: "load(block + splits);", to: "load(block + 1);"),
-        Mutation(
             name: "a zero point forgotten", check: "quantised products", file: "quantized.cuh",
             from: "float zero = zeros ? (float)zeros[place(row, number)] : 8.0f;", to: "float zero = 8.0f;"),
         Mutation(
             name: "float16 scales taken for bfloat16", check: "quantised products", file: "quantized.cuh",
             from: "return layout & HALF_SCALES ? half_float(bits) : ", to: "return "),
-        Mutation(
-            name: "integers without their sign", check: "quantised products", file: "quantized.cuh",
-            from: "unsigned bytes = words[half] ^ 0x80808080u;", to: "unsigned bytes = words[half];"),
-        Mutation(
-            name: "scales of another row", check: "quantised products", file: "quantized.cuh",
-            from: "return (size_t)row * (size_t)groups", to: "return (size_t)(row / 2) * (size_t)groups"),
         Mutation(
             name: "bytes of fp8 in another order", check: "quantised layouts", file: "quantized.cuh",
             from: "widened<2, 3>", to: "widened<3, 2>"),
@@ -71,17 +46,8 @@ extension CUDAKernelMutationTests {
             name: "up rows taken from the gate's lanes", check: "quantised layouts", file: "quantized.cu",
             from: "32 + (row - rows / 2) % 32", to: "(row - rows / 2) % 32"),
         Mutation(
-            name: "zero points of the scales' lanes", check: "quantised layouts", file: "quantized.cu",
-            from: "(const unsigned char *)(head + 32))[lane]", to: "(const unsigned char *)head)[lane]"),
-        Mutation(
             name: "a column that x does not have", check: "quantised layouts", file: "quantized.cu",
             from: "if (from >= 0) out", to: "if (true) out"),
-        Mutation(
-            name: "another rank's rows embedded", check: "quantised layouts", file: "quantized.cu",
-            from: "bool exists = id >= 0 && id < table_rows;", to: "bool exists = id >= 0;"),
-        Mutation(
-            name: "signs of bytes as they were", check: "quantised layouts", file: "quantized.cu",
-            from: " ^ flip) << 8", to: " ) << 8"),
         Mutation(
             name: "a slot's row taken for the slot", check: "quantised experts", file: "quantized.cu",
             from: "return sorted[slot] / per_row; }", to: "return slot; }"),

@@ -172,6 +172,58 @@ extension CUDATests {
             #expect(distance(mine.logits[0], theirs.logits[0]) < 1e-4)
         }
 
+        /// The weights of that folder: zeros, but for the groups that columns belong to.
+        private func writeOrderedWeights() throws {
+            var tensors: [(name: String, type: String, shape: [Int], bytes: [UInt8])] = []
+            func add(_ name: String, _ type: String, _ shape: [Int], size: Int, _ bytes: [UInt8]? = nil) {
+                let count = size * shape.reduce(1, *)
+                tensors.append((name, type, shape, bytes ?? [UInt8](repeating: 0, count: count)))
+            }
+            func addLinear(_ module: String, _ rows: Int, _ columns: Int) {
+                add(module + ".qweight", "I32", [columns / 8, rows], size: 4)
+                add(module + ".qzeros", "I32", [columns / 32, rows / 8], size: 4)
+                add(module + ".scales", "F16", [columns / 32, rows], size: 2)
+                let groups: [UInt8] = (0..<4 * columns).map { $0 % 4 == 0 ? UInt8($0 / 4 % (columns / 32)) : 0 }
+                add(module + ".g_idx", "I32", [columns], size: 4, groups)
+            }
+            add("model.embed_tokens.weight", "BF16", [101, 64], size: 2)
+            for name in ["norm", "layers.0.input_layernorm", "layers.0.post_attention_layernorm"] {
+                add("model.\(name).weight", "BF16", [64], size: 2)
+            }
+            let layer = "model.layers.0."
+            for name in ["q", "k"] { add(layer + "self_attn.\(name)_norm.weight", "BF16", [24], size: 2) }
+            for (name, rows) in [("q", 96), ("k", 48), ("v", 48)] {
+                addLinear(layer + "self_attn.\(name)_proj", rows, 64)
+            }
+            addLinear(layer + "self_attn.o_proj", 64, 96)
+            add(layer + "mlp.gate.weight", "BF16", [5, 64], size: 2)
+            for expert in 0..<5 {
+                addLinear(layer + "mlp.experts.\(expert).gate_proj", 96, 64)
+                addLinear(layer + "mlp.experts.\(expert).up_proj", 96, 64)
+                addLinear(layer + "mlp.experts.\(expert).down_proj", 64, 96)
+            }
+            var (members, data): ([String], [UInt8]) = ([], [])
+            for tensor in tensors {
+                let end = data.count + tensor.bytes.count
+                members.append(
+                    #""\#(tensor.name)": {"dtype": "\#(tensor.type)", "shape": \#(tensor.shape), "data_offsets": "#
+                        + "[\(data.count), \(end)]}")
+                data += tensor.bytes
+            }
+            let header = Array("{\(members.joined(separator: ", "))}".utf8)
+            let length = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) }
+            try folder.write(length + header + data, "model.safetensors")
+        }
+
+        @Test("Experts whose columns have an order of their own are refused by name")
+        func orderedExperts() throws {
+            let model = try writeExperts(order: true)
+            try writeOrderedWeights()
+            #expect(try Emulated.runOnCPU(model) { try $0.outputs([(prompt(3, seed: 1), .greedy(1))]) }.count == 1)
+            let error = #expect(throws: LLMError.self) { try Emulated.run(model) { _ in } }
+            #expect(error?.message.contains("act-order") == true, "\(error?.message ?? "-")")
+        }
+
         @Test("A plan for a GPU counts fp8 as bytes with their scales")
         func memory() throws {
             func bytes(_ device: EngineConfig.Device) throws -> Int {

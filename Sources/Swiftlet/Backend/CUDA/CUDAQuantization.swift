@@ -47,12 +47,13 @@ struct CUDAQuantization: Sendable, Hashable {
             let isWhole = parts.allSatisfy { $0.scaleColumns >= $0.firstColumn + columns }
             self.init(
                 format: first?.element == .float8 ? .fp8 : .int8, groupSize: isWhole ? 0 : first?.scaleColumns ?? 0)
-            guard parts.allSatisfy({ isWhole || $0.scaleColumns == groupSize }), isWhole || Self.isGroup(groupSize)
+            guard parts.allSatisfy({ isWhole || $0.scaleColumns == groupSize }), isWhole || Self.isGroup(groupSize),
+                isWhole || parts.allSatisfy({ $0.firstColumn.isMultiple(of: $0.scaleColumns) })
             else {
                 throw LLMError(
                     .unsupportedModel,
                     "weights of eight bits with a scale for each \(groupSize) columns are not supported on GPUs, "
-                        + "only of 32, 64, 128 and so on, or a row: use --device cpu")
+                        + "only of 32, 64, 128 and so on that no rank cuts, or a row: use --device cpu")
             }
         }
     }
