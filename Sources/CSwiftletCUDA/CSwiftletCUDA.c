@@ -29,6 +29,9 @@ static const char epilogue_cuh[] = {
 static const char experts_cu[] = {
 #embed "kernels/experts.cu" suffix(, 0)
 };
+static const char experts_cuh[] = {
+#embed "kernels/experts.cuh" suffix(, 0)
+};
 static const char linear_cu[] = {
 #embed "kernels/linear.cu" suffix(, 0)
 };
@@ -37,6 +40,15 @@ static const char norm_cu[] = {
 };
 static const char ptx_cuh[] = {
 #embed "kernels/ptx.cuh" suffix(, 0)
+};
+static const char quantized_cu[] = {
+#embed "kernels/quantized.cu" suffix(, 0)
+};
+static const char quantized_cuh[] = {
+#embed "kernels/quantized.cuh" suffix(, 0)
+};
+static const char quantized_product_cuh[] = {
+#embed "kernels/quantized_product.cuh" suffix(, 0)
 };
 static const char rope_cu[] = {
 #embed "kernels/rope.cu" suffix(, 0)
@@ -63,9 +75,13 @@ static const struct {
     {"device.cuh", device_cuh, sizeof device_cuh - 1},
     {"epilogue.cuh", epilogue_cuh, sizeof epilogue_cuh - 1},
     {"experts.cu", experts_cu, sizeof experts_cu - 1},
+    {"experts.cuh", experts_cuh, sizeof experts_cuh - 1},
     {"linear.cu", linear_cu, sizeof linear_cu - 1},
     {"norm.cu", norm_cu, sizeof norm_cu - 1},
     {"ptx.cuh", ptx_cuh, sizeof ptx_cuh - 1},
+    {"quantized.cu", quantized_cu, sizeof quantized_cu - 1},
+    {"quantized.cuh", quantized_cuh, sizeof quantized_cuh - 1},
+    {"quantized_product.cuh", quantized_product_cuh, sizeof quantized_product_cuh - 1},
     {"rope.cu", rope_cu, sizeof rope_cu - 1},
     {"sample.cu", sample_cu, sizeof sample_cu - 1},
     {"shapes.cuh", shapes_cuh, sizeof shapes_cuh - 1},

@@ -10,15 +10,29 @@
 static const struct {
     const char *name;
     void (*run)(check *);
+    bool is_quantized;  // kernels of the program for quantised weights
 } checks[] = {
-    {"steps and embedding", check_steps}, {"random weights", check_fills}, {"norms", check_norms},
-    {"norms of columns", check_column_norms}, {"products", check_linear}, {"rope and cache", check_rope},
-    {"attention, one row", check_decode}, {"attention, prompts", check_prefill}, {"sampling", check_sample},
-    {"experts", check_experts},
+    {"steps and embedding", check_steps, false},
+    {"random weights", check_fills, false},
+    {"norms", check_norms, false},
+    {"norms of columns", check_column_norms, false},
+    {"products", check_linear, false},
+    {"rope and cache", check_rope, false},
+    {"attention, one row", check_decode, false},
+    {"attention, prompts", check_prefill, false},
+    {"sampling", check_sample, false},
+    {"experts", check_experts, false},
+    {"quantised products", check_quantized_products, true},
+    {"quantised layouts", check_quantized_layouts, true},
+    {"quantised experts", check_quantized_experts, true},
 };
 enum { CHECKS = sizeof checks / sizeof checks[0] };
 
 const char *swiftlet_cuda_check_name(int index) { return index >= 0 && index < CHECKS ? checks[index].name : NULL; }
+
+const char *swiftlet_cuda_check_program(int index) {
+    return checks[index].is_quantized ? "quantized.cu" : "swiftlet.cu";
+}
 
 int swiftlet_cuda_check(int index, const struct swiftlet_cuda_calls *calls, void *module,
                         const struct swiftlet_cuda_shapes *shapes, int size, char *text, size_t bytes) {

@@ -9,7 +9,7 @@
 
 #include "CSwiftletCUDAChecks.h"
 
-enum { MAX_ALLOCATIONS = 64, MAX_ARGUMENTS = 16 };
+enum { MAX_ALLOCATIONS = 256, MAX_ARGUMENTS = 16 };
 
 typedef struct {
     const struct swiftlet_cuda_calls *calls;
@@ -101,3 +101,6 @@ void check_decode(check *c);
 void check_prefill(check *c);
 void check_sample(check *c);
 void check_experts(check *c);
+void check_quantized_products(check *c);
+void check_quantized_layouts(check *c);
+void check_quantized_experts(check *c);

@@ -21,7 +21,8 @@ public struct EngineConfig: Sendable, Hashable {
 
     /// A type that weights are quantised to while they are loaded.
     public enum Quantization: String, Sendable, Hashable, CaseIterable {
-        /// Eight bits with a scale for each output, multiplied with activations that are quantised token by token.
+        /// Eight bits with a scale for each output, multiplied with activations that are quantised token by token; on GPUs
+        /// these are not.
         case int8
         /// Four bits with a scale for each 64 weights of an output, multiplied with activations as they are.
         case int4

@@ -106,7 +106,7 @@ public struct ModelInfo: Sendable, Hashable {
         checkpointBytes = checkpoint?.byteCount
         dataType = plan.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
         quantization = config.quantization
-        storedQuantization = shape.storedQuantization?.summary
+        storedQuantization = shape.storedQuantization?.summary(on: config.device)
         weightBytes = plan.weightBytes
         rankWeightBytes = plan.shards.map { plan.weightBytes(of: $0.config) }
         vocabularySize = shape.vocabularySize

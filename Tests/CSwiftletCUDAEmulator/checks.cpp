@@ -25,6 +25,8 @@ const std::map<std::string, std::string> files = {
     {"products", "linear.cu"},                {"rope and cache", "rope.cu"},
     {"attention, one row", "attention_decode.cu"}, {"attention, prompts", "attention_prefill.cu"},
     {"sampling", "sample.cu"},                {"experts", "experts.cu"},
+    {"quantised products", "quantized.cu"},   {"quantised layouts", "quantized.cu"},
+    {"quantised experts", "quantized.cu"},
 };
 
 int index_of(const std::string &name) {

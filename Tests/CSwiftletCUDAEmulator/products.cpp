@@ -103,6 +103,16 @@ int find_algorithms(void *, void *description, void *a, void *b, void *c, void *
     return done;
 }
 
+/// cublasLtMatmulAlgoCheck.
+int check_algorithm(void *, void *description, void *a, void *b, void *c, void *d, const uint64_t *algorithm,
+                    Heuristic *result) {
+    if (!fits(*(Description *)description, *(Layout *)a, *(Layout *)b, *(Layout *)c, *(Layout *)d)) return not_supported;
+    if (algorithm[0] < 1 || algorithm[0] > 2) return bad_value;
+    *result = {};
+    memcpy(result->algorithm, algorithm, sizeof result->algorithm);
+    return done;
+}
+
 float element(const void *matrix, int type, size_t i) {
     if (type == F32) return ((const float *)matrix)[i];
     unsigned bits = (unsigned)((const unsigned short *)matrix)[i] << 16;
@@ -158,6 +168,7 @@ const std::vector<Symbol> &product_symbols() {
         {"cublasLtMatmulPreferenceDestroy", (void *)release<size_t>},
         {"cublasLtMatmulPreferenceSetAttribute", (void *)set_preference},
         {"cublasLtMatmulAlgoGetHeuristic", (void *)find_algorithms},
+        {"cublasLtMatmulAlgoCheck", (void *)check_algorithm},
         {"cublasLtMatmul", (void *)multiply_matrices},
     };
     return symbols;

@@ -112,7 +112,7 @@ struct CUDAKernelMutationTests {
             to: "output"),
     ]
 
-    @Test(arguments: mutations)
+    @Test(arguments: mutations + quantized)
     func `a wrong kernel is found out`(mutation: Mutation) {
         var statuses: [Int32] = []
         for order in 0..<KernelCheck.threadOrders where statuses.last ?? 0 == 0 {

@@ -9,6 +9,7 @@ import Testing
 struct CUDAKernelTests {
     static let ofRows = [
         "steps and embedding", "random weights", "norms", "norms of columns", "products", "sampling", "experts",
+        "quantised products", "quantised layouts", "quantised experts",
     ]
     static let ofHeads = ["rope and cache", "attention, one row", "attention, prompts"]
 

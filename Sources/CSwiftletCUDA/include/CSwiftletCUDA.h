@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /// The text of a file of kernels/, which ends with a zero, and in `size` how long it is before that; NULL for an unknown
-/// name. swiftlet.cu is the program and includes the others by their names.
+/// name. swiftlet.cu and quantized.cu are programs and include others by their names.
 const char *_Nullable swiftlet_cuda_source(const char *_Nonnull name, size_t *_Nullable size);
 
 /// The name of a file, by number; NULL behind the last one.

@@ -5,12 +5,12 @@
 // numbered without a table: expert e has the numbers from floor(its first slot / 64) + e on.
 // Invariant: a row's result depends on its own logits and on itself; sums go from the lowest expert to the highest.
 #include "epilogue.cuh"
+#include "experts.cuh"
 
 enum : int {
     MOST_EXPERTS = 1024,
     MOST_PER_ROW = 64,
     EXPERT_THREADS = 128,
-    SLOTS = 64,    // of a block
     OUTPUTS = 64,  // rows of the matrix that a block takes
     DEPTH = 64,    // columns at once
     DEPTH_ROW = DEPTH + 8  // in shared memory: an odd number of 16-byte units
@@ -132,25 +132,6 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // --- Products ----------------------------------------------------------------------------------------------------
-
-/// What a block works on: slots first..<end of an expert.
-struct ExpertTile {
-    int expert, first, end;
-};
-
-/// False when this block has nothing to do.
-__device__ inline bool find_tile(const int *starts, int experts, int number, ExpertTile &tile) {
-    int low = 0, high = experts;
-    while (high - low > 1) {
-        int middle = (low + high) / 2;
-        if (starts[middle] / SLOTS + middle <= number) low = middle;
-        else high = middle;
-    }
-    tile.expert = low;
-    tile.first = starts[low] + (number - (starts[low] / SLOTS + low)) * SLOTS;
-    tile.end = tile.first + SLOTS < starts[low + 1] ? tile.first + SLOTS : starts[low + 1];
-    return tile.first < tile.end;
-}
 
 /// The rows of a matrix that a block takes: outputs from `first` on; gated: 32 of the gate, then the same of up.
 struct OutputRows {

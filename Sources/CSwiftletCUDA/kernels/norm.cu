@@ -38,15 +38,12 @@ __device__ inline void norm_row(const float *x, int columns, const float *weight
     }
 }
 
-/// Row r of out [count, columns] = the norm of row indices[r], or r without indices, of x. Grid count.
+/// out [rows, columns] = the norms of the rows of x. Grid rows.
 extern "C" __global__ void __launch_bounds__(256)
-    rms_norm(const float *x, const int *indices, int count, int columns, const float *weight, float epsilon,
-             element *out) {
+    rms_norm(const float *x, int columns, const float *weight, float epsilon, element *out) {
     __shared__ float scratch[WARP];
-    int row = (int)blockIdx.x;
-    if (row >= count) return;
-    const float *in = x + (size_t)(indices ? indices[row] : row) * (size_t)columns;
-    norm_row(in, columns, weight, epsilon, scratch, out + (size_t)row * (size_t)columns);
+    size_t first = (size_t)blockIdx.x * (size_t)columns;
+    norm_row(x + first, columns, weight, epsilon, scratch, out + first);
 }
 
 /// Row r of out = the norm of the row whose logits are the batch's wanted ones number first + r; zeros where there is

@@ -27,6 +27,13 @@ __device__ inline unsigned multiply_pairs(unsigned a, unsigned b) {
     return products;
 }
 
+/// The sums of two pairs of bfloat16.
+__device__ inline unsigned add_pairs(unsigned a, unsigned b) {
+    unsigned sums, one = 0x3f803f80u;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sums) : "r"(a), "r"(one), "r"(b));
+    return sums;
+}
+
 /// 2^x to about 2 ulp; 0 for -infinity.
 __device__ inline float power_of_two(float x) {
     float y;

@@ -1,4 +1,5 @@
-// swiftlet.cu: all kernels as one program. The others are its headers by name; see shapes.cuh for the options.
+// swiftlet.cu: all kernels as one program, but for those of quantised weights (quantized.cu). The others are its headers by
+// name; see shapes.cuh for the options.
 #include "steps.cu"
 #include "norm.cu"
 #include "linear.cu"

@@ -35,7 +35,10 @@ struct swiftlet_cuda_shapes {
 /// The name of a check; NULL behind the last one.
 const char *_Nullable swiftlet_cuda_check_name(int index);
 
-/// Runs a check. `size` is how much of it: 1 takes a fraction of a second on a GPU, 0 is short enough for an emulated one.
+/// The program whose kernels this check runs.
+const char *_Nonnull swiftlet_cuda_check_program(int index);
+
+/// Runs a check. `module` is that program's. `size` is how much of it: 1 takes a fraction of a second on a GPU, 0 is short enough for an emulated one.
 /// Returns 0; a status of the driver; or -1 for a wrong result. `text` [bytes] becomes what is wrong, or what was compared.
 int swiftlet_cuda_check(int index, const struct swiftlet_cuda_calls *_Nonnull calls, void *_Nonnull module,
                         const struct swiftlet_cuda_shapes *_Nonnull shapes, int size, char *_Nonnull text, size_t bytes);

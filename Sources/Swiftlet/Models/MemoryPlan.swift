@@ -22,7 +22,9 @@ package struct MemoryPlan: Sendable {
         maxBatchedTokens: Int, checkpoint: Checkpoint? = nil
     ) {
         storedBytes =
-            config.storedQuantization == nil ? nil : checkpoint?.packedByteCount(dtype, engine.quantization)
+            config.storedQuantization == nil
+            ? nil
+            : checkpoint?.packedByteCount(dtype, engine.quantization, keepsBytes: engine.device == .cuda)
         self.config = config
         self.shards = shards ?? [Shard(whole: config)]
         self.engine = engine

@@ -51,10 +51,6 @@ extension ModelLoader {
 
     /// Refuses what there are no kernels for on GPUs.
     func requireModelOfGPUs(_ model: ModelConfig) throws(LLMError) {
-        if model.storedQuantization != nil {
-            throw CUDABackend.unsupported(
-                "weights that are stored quantized", "take the model's folder without quantization")
-        }
         let most = 1 << 18
         guard model.vocabularySize <= most else {
             throw LLMError(
@@ -74,7 +70,6 @@ extension EngineConfig {
                     .invalidConfiguration, "\(option) is not supported on GPUs yet: leave it out, or use --device cpu")
             }
         }
-        try refuse(quantization != nil, "quantization \(quantization?.rawValue ?? "")")
         try refuse(kvCacheType == .int8, "kv-cache-dtype \(kvCacheType.rawValue)")
         try refuse(tensorParallelSize > 1, "tensor-parallel-size \(tensorParallelSize)")
         try refuse(rankPlacement == .processes, "running in several processes")

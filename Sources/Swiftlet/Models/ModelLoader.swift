@@ -232,7 +232,7 @@ package struct ModelLoader: Sendable {
         let millions = Double(plan.parameterCount) / 1e6
         let size = millions < 10 ? "\((millions * 10).rounded() / 10)" : "\(Int(millions.rounded()))"
         let type = plan.dtype == SWIFTLET_BFLOAT16 ? "bfloat16" : "float32"
-        let named = config.quantization?.rawValue ?? model.storedQuantization?.summary
+        let named = config.quantization?.rawValue ?? model.storedQuantization?.summary(on: config.device)
         let weights = named.map { " with \($0) weights" } ?? ""
         let ranks = config.tensorParallelSize > 1 ? " in \(config.tensorParallelSize) ranks" : ""
         let cached = config.kvCacheType == .automatic ? "" : " in \(config.kvCacheType.rawValue)"

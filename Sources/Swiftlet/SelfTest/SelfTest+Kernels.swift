@@ -19,6 +19,7 @@ extension SelfTest {
             find: try libraries.function(.driver, "cuModuleGetFunction"),
             launch: try libraries.function(.driver, "cuLaunchKernel"))
         let shape = backend.shapes
+        let quantized = try CUDAModule(backend.device, libraries, .quantized, shape, cache: backend.cubins)
         var shapes = swiftlet_cuda_shapes(
             compute_float: shape.dtype == SWIFTLET_FLOAT32, kv_fp8: shape.hasFP8Cache, head_dim: Int32(shape.headDim),
             query_heads: Int32(shape.queryHeads), kv_heads: Int32(shape.keyValueHeads),
@@ -27,8 +28,10 @@ extension SelfTest {
         var index: Int32 = 0
         while let name = swiftlet_cuda_check_name(index) {
             var text = [CChar](repeating: 0, count: 512)
+            let isMain = String(cString: swiftlet_cuda_check_program(index)) == CUDAProgram.main.rawValue
+            let module = isMain ? backend.kernels.module : quantized
             let status = swiftlet_cuda_check(
-                index, &calls, backend.kernels.module, &shapes, Int32(effort), &text, text.count)
+                index, &calls, module.handle, &shapes, Int32(effort), &text, text.count)
             let told = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
             var result = SelfTestResult(
                 name: "kernel \(String(cString: name))", subject: subject, error: status == 0 ? 0 : .infinity, limit: 0)

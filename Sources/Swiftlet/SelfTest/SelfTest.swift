@@ -110,6 +110,15 @@ package struct SelfTest: Sendable {
             graphs = run
             return run.error(against: onCPU)
         }
+        if dtype == .bfloat16 {
+            var quantized = config
+            (quantized.quantization, quantized.device) = (.int4, .cpu)
+            let reference = try modelRun(quantized)
+            quantized.device = .cuda
+            check("model", "\(dtype.rawValue) with int4 weights, against the CPU", limit: 3e-2, report) {
+                () throws(LLMError) in try modelRun(quantized).error(against: reference)
+            }
+        }
         config.enforceEager = true
         check("graphs", "\(dtype.rawValue), against eager steps", limit: 0, report) { () throws(LLMError) in
             let run = try modelRun(config)

@@ -17,6 +17,10 @@ inline unsigned multiply_pairs(unsigned a, unsigned b) {
     return bf16_pair(__uint_as_float(a << 16) * __uint_as_float(b << 16),
                      __uint_as_float(a & 0xffff0000u) * __uint_as_float(b & 0xffff0000u));
 }
+inline unsigned add_pairs(unsigned a, unsigned b) {
+    return bf16_pair(__uint_as_float(a << 16) + __uint_as_float(b << 16),
+                     __uint_as_float(a & 0xffff0000u) + __uint_as_float(b & 0xffff0000u));
+}
 inline float power_of_two(float x) {
     float y = __builtin_exp2f(x);
     return y < 0x1p-126f ? 0.0f : y;

@@ -15,6 +15,8 @@ package final class CUDAExperts {
     let epilogue: Int32
     let gateUp: DeviceMemory  // [experts] addresses of [2 intermediate, hidden]
     let down: DeviceMemory  // [experts] addresses of [hidden, intermediate]
+    /// nil: in the compute type.
+    let gateUpWeights, downWeights: CUDAQuantization?
     /// Keeps their memory.
     private let matrices: [CUDAMatrix]
 
@@ -23,6 +25,26 @@ package final class CUDAExperts {
         activation: ModelConfig.Activation
     ) throws(LLMError) {
         precondition(gateUp.count == shape.count && down.count == shape.count)
+        for all in [gateUp, down] {
+            guard all.allSatisfy({ $0.quantization == all[0].quantization }) else {
+                throw LLMError(.unsupportedModel, "the experts of a layer are quantised in different ways")
+            }
+            guard all.allSatisfy({ $0.order == nil }) else {
+                throw LLMError(
+                    .unsupportedModel,
+                    "experts with an order of columns of their own (act-order) are not supported on GPUs: "
+                        + "use --device cpu")
+            }
+            // Tensor cores read eight columns at once.
+            guard all[0].quantization == nil || all[0].columns.isMultiple(of: 8) else {
+                throw LLMError(
+                    .unsupportedModel,
+                    "quantised experts of \(all[0].columns) columns are not supported on GPUs, which need a multiple of "
+                        + "8: use --device cpu")
+            }
+        }
+        gateUpWeights = gateUp[0].quantization
+        downWeights = down[0].quantization
         self.shape = shape
         hiddenSize = gateUp[0].columns
         intermediateSize = down[0].columns
@@ -72,7 +94,10 @@ extension CUDABackend {
     package func makeMatrices(
         count: Int, rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> [CUDAMatrix] {
-        guard quantization == nil else { throw Self.unsupported("quantized weights", "leave --quantization out") }
+        if let quantization {
+            return try makeQuantizedMatrices(
+                count: count, rows: rows, columns: columns, isGated: isGated, CUDAQuantization(quantization))
+        }
         let bytes = (rows * columns * shapes.elementSize + 255) / 256 * 256
         let block = try DeviceBlock(device, byteCount: count * bytes, for: "\(count) experts of \(rows) x \(columns)")
         return (0..<count).map {
@@ -127,14 +152,30 @@ extension CUDABackend {
         device.launch(
             kernels.sortExperts, grid: (1, 1, 1), block: 1024, at(space.chosen), Int32(slots), count, at(space.starts),
             at(space.places), at(space.sorted))
-        device.launch(
-            kernels.expertsGateUp, grid: ((intermediate + 31) / 32, blocks, 1), block: 128,
-            x.memory.address + UInt64(first * hidden * shapes.elementSize), at(space.starts), at(space.sorted),
-            perToken,
-            count, Int32(hidden), Int32(intermediate), experts.gateUp.address, experts.epilogue, at(space.activated))
-        device.launch(
-            kernels.expertsDown, grid: ((hidden + 63) / 64, blocks, 1), block: 128, at(space.activated),
-            at(space.starts), count, Int32(intermediate), Int32(hidden), experts.down.address, at(space.partials))
+        let gateUpGrid = ((intermediate + 31) / 32, blocks, 1)
+        let (wide, narrow) = (Int32(hidden), Int32(intermediate))
+        let input = x.memory.address + UInt64(first * hidden * shapes.elementSize)
+        if let weights = experts.gateUpWeights, let quantizedKernels {
+            device.launch(
+                quantizedKernels.gateUp(weights.format), grid: gateUpGrid, block: 256, input, at(space.starts),
+                at(space.sorted), perToken, count, wide, narrow, experts.gateUp.address, experts.epilogue,
+                weights.layout, at(space.activated))
+        } else {
+            device.launch(
+                kernels.expertsGateUp, grid: gateUpGrid, block: 128, input, at(space.starts), at(space.sorted),
+                perToken,
+                count, wide, narrow, experts.gateUp.address, experts.epilogue, at(space.activated))
+        }
+        let downGrid = ((hidden + 63) / 64, blocks, 1)
+        if let weights = experts.downWeights, let quantizedKernels {
+            device.launch(
+                quantizedKernels.down(weights.format), grid: downGrid, block: 256, at(space.activated),
+                at(space.starts), count, narrow, wide, experts.down.address, weights.layout, at(space.partials))
+        } else {
+            device.launch(
+                kernels.expertsDown, grid: downGrid, block: 128, at(space.activated), at(space.starts), count, narrow,
+                wide, experts.down.address, at(space.partials))
+        }
         device.launch(
             kernels.combineExperts, grid: (rows, 1, 1), block: 256, at(space.partials), at(space.places),
             at(space.weights), perToken, Int32(hidden), Int32(adds ? 1 : 0), out.address(ofRow: first))

@@ -8,6 +8,9 @@ import CSwiftletKernels
 extension CUDABackend {
     package func embed(_ batch: Batch, _ table: CUDAMatrix, firstID: Int, scale: Float?, into x: CUDABuffer) {
         let rounded = scale.map { shapes.dtype == SWIFTLET_FLOAT32 ? $0 : Float(bitPattern: UInt32($0.bfloat16) << 16) }
+        if let quantization = table.quantization {
+            return embedQuantized(table, quantization, firstID: firstID, scale: rounded ?? 1, into: x)
+        }
         device.launch(
             kernels.embed, grid: (step.rows, 1, 1), block: 256, input.words, input.sequences, table.memory.address,
             Int32(firstID), Int32(table.rows), Int32(table.columns), rounded ?? 1, x.memory.address)
@@ -16,8 +19,8 @@ extension CUDABackend {
     package func rmsNorm(_ x: CUDABuffer, rows: Int, weight: CUDAVector?, epsilon: Float, into out: CUDABuffer) {
         precondition(out.type == .compute && out.columns == x.columns)
         device.launch(
-            kernels.norm, grid: (rows, 1, 1), block: 256, x.memory.address, UInt64(0), Int32(rows), Int32(x.columns),
-            weight.address, epsilon, out.memory.address)
+            kernels.norm, grid: (rows, 1, 1), block: 256, x.memory.address, Int32(x.columns), weight.address, epsilon,
+            out.memory.address)
     }
 
     package func rmsNorm(
@@ -67,33 +70,35 @@ extension CUDABackend {
         _ x: CUDABuffer, rows: Int, _ matrix: CUDAMatrix, bias: CUDAVector?, epilogue: LinearEpilogue,
         into out: CUDABuffer
     ) {
-        precondition(x.type == .compute && x.columns == matrix.columns && rows <= x.rows && rows <= out.rows)
+        precondition(x.type == .compute && x.columns == matrix.inputColumns && rows <= x.rows && rows <= out.rows)
         let work = CUDAEpilogue(epilogue, out.type)
         precondition(out.columns == (work.isGated ? matrix.rows / 2 : matrix.rows))
+        let input = orderedInput(x, rows: rows, matrix)
         // Few rows are bound by reading the weights, which one kernel with the epilogue in it does at once.
-        if let kernel = kernels.linearSmall(forRows: rows) {
+        if let quantization = matrix.quantization {
+            if multiplyFew(input, rows: rows, matrix, quantization, bias: bias.address, work, into: out) { return }
+        } else if let kernel = kernels.linearSmall(forRows: rows) {
             device.launch(
-                kernel, grid: ((out.columns + 7) / 8, 1, 1), block: 256, x.memory.address, Int32(rows),
+                kernel, grid: ((out.columns + 7) / 8, 1, 1), block: 256, input, Int32(rows),
                 Int32(x.columns), matrix.memory.address, Int32(out.columns), bias.address, work.number, work.cap,
                 out.memory.address)
             return
         }
         do throws(LLMError) {
-            try product(x, rows: rows, matrix, bias: bias, work, into: out)
+            try product(input, rows: rows, matrix, bias: bias, work, into: out)
         } catch {
             device.fail(error)
         }
     }
 
     private func product(
-        _ x: CUDABuffer, rows: Int, _ matrix: CUDAMatrix, bias: CUDAVector?, _ work: CUDAEpilogue, into out: CUDABuffer
+        _ x: UInt64, rows: Int, _ matrix: CUDAMatrix, bias: CUDAVector?, _ work: CUDAEpilogue, into out: CUDABuffer
     ) throws(LLMError) {
         guard device.failure == nil, let sums else { return try device.throwFailure() }
         let trial = (address: sums.memory.address, bytes: sums.memory.byteCount)
         let isDirect = work.isStore && out.type == .float
         if isDirect || work == .add && bias == nil {
-            try products.multiply(
-                x.memory.address, rows: rows, matrix, adds: !isDirect, into: out.memory.address, trial: trial)
+            try multiply(x, rows: rows, matrix, adds: !isDirect, into: out.memory.address, trial: trial)
             guard bias != nil || work.number == CUDAEpilogue.capped else { return }
             return finish(out.memory.address, rows, bias, work, out, first: 0)
         }
@@ -102,8 +107,8 @@ extension CUDABackend {
         var first = 0
         while first < rows {
             let count = min(rowsAtOnce, rows - first)
-            let begin = x.memory.address + UInt64(first * x.columns * shapes.elementSize)
-            try products.multiply(begin, rows: count, matrix, adds: false, into: sums.memory.address, trial: (0, 0))
+            let begin = x + UInt64(first * matrix.columns * shapes.elementSize)
+            try multiply(begin, rows: count, matrix, adds: false, into: sums.memory.address, trial: (0, 0))
             finish(sums.memory.address, count, bias, work, out, first: first)
             first += count
         }

@@ -38,6 +38,15 @@ package final class CUDABackend: Backend {
     var sums: CUDABuffer?
     private var mostGatedRows = 0
     private var mostRows = 0
+    // What weights of four and eight bits need: CUDABackend+Quantized.
+    let libraries: CUDALibraries
+    let cubins: CubinCache?
+    var quantizedKernels: CUDAQuantizedKernels?
+    var pendingQuantized: CUDAQuantizedLoads?
+    var expanded: CUDABuffer?  // [rows at once, columns], compute type
+    var ordered: CUDABuffer?  // [rows of x, columns], compute type
+    var mostExpanded = 0
+    var mostOrderedColumns = 0
 
     /// What a step has at most.
     package struct Limits: Sendable {
@@ -87,8 +96,10 @@ package final class CUDABackend: Backend {
         self.shapes = shapes
         self.limits = limits
         self.usesGraphs = usesGraphs && !isSynchronous
+        self.libraries = libraries
+        cubins = cache
         kernels = try CUDAKernels(device, libraries, shapes, cache: cache)
-        products = try CUDAProducts(device, libraries, isFloat32: shapes.dtype == SWIFTLET_FLOAT32)
+        products = try CUDAProducts(device, libraries, isFloat32: shapes.dtype == SWIFTLET_FLOAT32, cache: cache)
         input = try CUDAStepInput(device, words: limits.words, rows: limits.tokens)
         choices = try CUDAChoices(device, rows: limits.logitRows)
         let splits = Splits(shapes, device.description)
@@ -121,20 +132,26 @@ package final class CUDABackend: Backend {
     package func makeMatrix(
         rows: Int, columns: Int, isGated: Bool, quantization: EngineConfig.Quantization?
     ) throws(LLMError) -> CUDAMatrix {
-        guard quantization == nil else { throw Self.unsupported("quantized weights", "leave --quantization out") }
+        noteShape(rows: rows, isGated: isGated)
+        guard let quantization else {
+            return try CUDAMatrix(device, rows: rows, columns: columns, size: shapes.elementSize, isGated: isGated)
+        }
+        return try makeQuantizedMatrix(
+            rows: rows, columns: columns, isGated: isGated, CUDAQuantization(quantization))
+    }
+
+    private func noteShape(rows: Int, isGated: Bool) {
         if isGated { mostGatedRows = max(mostGatedRows, rows) }
         mostRows = max(mostRows, rows)
-        return try CUDAMatrix(device, rows: rows, columns: columns, size: shapes.elementSize, isGated: isGated)
     }
 
     package func makeMatrix(
         rows: Int, columns: Int, isGated: Bool, stored: StoredMatrix
     ) throws(LLMError) -> CUDAMatrix {
-        throw Self.unsupported("weights that are stored quantized", "take the model's folder without quantization")
-    }
-
-    static func unsupported(_ what: String, _ otherwise: String) -> LLMError {
-        LLMError(.unsupportedModel, "\(what) are not supported on GPUs yet: use --device cpu, or \(otherwise)")
+        noteShape(rows: rows, isGated: isGated)
+        return try makeQuantizedMatrix(
+            rows: rows, columns: columns, isGated: isGated, try CUDAQuantization(stored, columns: columns),
+            stored: stored)
     }
 
     package func load(
@@ -142,6 +159,10 @@ package final class CUDABackend: Backend {
     ) throws(LLMError) {
         precondition(slice.columns.count == matrix.columns && firstRow + slice.rows.count <= matrix.rows)
         _ = try slice.tensor.kernelSource()
+        if matrix.quantization != nil {
+            pendingQuantized?.add(slice, to: matrix, part: part, firstRow: firstRow)
+            return
+        }
         pendingLoads.append((slice, matrix, part == .up ? firstRow + matrix.rows / 2 : firstRow))
     }
 
@@ -149,10 +170,20 @@ package final class CUDABackend: Backend {
         defer { pendingLoads = [] }
         let uploader = WeightUploader(device, dtype: shapes.dtype)
         for load in pendingLoads { try uploader.upload(load.slice, to: load.matrix, firstRow: load.firstRow) }
+        try pendingQuantized?.finish()
+        pendingQuantized = nil
         try device.synchronize()
     }
 
     package func fillRandom(_ matrix: CUDAMatrix, seed: UInt64, scale: Float) {
+        if matrix.quantization != nil {
+            do throws(LLMError) {
+                try pendingQuantized?.fillRandom(matrix, seed: seed, scale: scale)
+            } catch {
+                device.fail(error)
+            }
+            return
+        }
         device.launch(
             kernels.fillRandom, grid: grid(matrix.rows * matrix.columns), block: 256, matrix.memory.address,
             Int32(matrix.rows), Int32(matrix.columns), seed, scale)
@@ -193,5 +224,6 @@ package final class CUDABackend: Backend {
     package func makeSums() throws(LLMError) {
         // Whatever is wider is done some rows at a time.
         sums = try makeBuffer(rows: 1, columns: max(mostRows, limits.tokens * mostGatedRows), type: .float)
+        try makeQuantizedSpace()
     }
 }

@@ -72,78 +72,109 @@ package final class CUDAKernels {
     let linearSmall: [Kernel]
     let linearFinish, ropeAndStore, attentionDecode, attentionCombine, attentionPrefill, sampleRows: Kernel
     let routeExperts, sortExperts, expertsGateUp, expertsDown, combineExperts: Kernel
-    let module: CUDADriver.Handle
-    private let device: CUDADevice
+    let module: CUDAModule
 
     init(
         _ device: CUDADevice, _ libraries: CUDALibraries, _ shapes: CUDAShapes, cache: CubinCache?
     ) throws(LLMError) {
-        let compiler = try CUDACompiler(libraries)
-        let code = try compiler.cubin(
-            Self.program, options: Self.options(device.description.architecture, shapes), cache: cache)
+        let module = try CUDAModule(device, libraries, .main, shapes, cache: cache)
+        self.module = module
+        func kernel(_ name: String) throws(LLMError) -> Kernel { try module.kernel(name) }
+        stepRows = try kernel("step_rows")
+        embed = try kernel("embed")
+        fillRandom = try kernel("fill_random")
+        norm = try kernel("rms_norm")
+        normOfLogitRows = try kernel("rms_norm_logits")
+        normOfColumns = try kernel("rms_norm_columns")
+        squareSums = try kernel("square_sums")
+        normBySquares = try kernel("rms_norm_squares")
+        addNormed = try kernel("add_normed")
+        var small: [Kernel] = []
+        for rows in [1, 2, 4, 8] { small.append(try kernel("linear_small_\(rows)")) }
+        linearSmall = small
+        linearFinish = try kernel("linear_finish")
+        ropeAndStore = try kernel("rope_and_store")
+        attentionDecode = try kernel("attention_decode")
+        attentionCombine = try kernel("attention_combine")
+        attentionPrefill = try kernel("attention_prefill")
+        sampleRows = try kernel("sample_rows")
+        routeExperts = try kernel("route_experts")
+        sortExperts = try kernel("sort_experts")
+        expertsGateUp = try kernel("experts_gate_up")
+        expertsDown = try kernel("experts_down")
+        combineExperts = try kernel("combine_experts")
+    }
+}
+
+/// A program's kernels on a GPU.
+final class CUDAModule {
+    let handle: CUDADriver.Handle
+    private let device: CUDADevice
+
+    init(
+        _ device: CUDADevice, _ libraries: CUDALibraries, _ program: CUDAProgram, _ shapes: CUDAShapes,
+        cache: CubinCache?
+    ) throws(LLMError) {
+        let code = try CUDACompiler(libraries).cubin(
+            program.source, options: CUDAKernels.options(device.description.architecture, program.shapes(shapes)),
+            cache: cache)
         var loaded: CUDADriver.Handle?
         try device.check(device.driver.loadModule(&loaded, code), "loading its kernels")
-        guard let module = loaded else { throw LLMError(.engineFailed, "the GPU: no kernels were loaded") }
+        guard let handle = loaded else { throw LLMError(.engineFailed, "the GPU: no kernels were loaded") }
         self.device = device
-        self.module = module
-        func kernel(_ name: String) throws(LLMError) -> Kernel {
-            var kernel: Kernel?
-            let status = device.driver.function(&kernel, module, name)
-            guard status == 0, let kernel else { throw device.driver.error(status, "finding kernel \(name)") }
-            return kernel
-        }
-        do throws(LLMError) {
-            stepRows = try kernel("step_rows")
-            embed = try kernel("embed")
-            fillRandom = try kernel("fill_random")
-            norm = try kernel("rms_norm")
-            normOfLogitRows = try kernel("rms_norm_logits")
-            normOfColumns = try kernel("rms_norm_columns")
-            squareSums = try kernel("square_sums")
-            normBySquares = try kernel("rms_norm_squares")
-            addNormed = try kernel("add_normed")
-            var small: [Kernel] = []
-            for rows in [1, 2, 4, 8] { small.append(try kernel("linear_small_\(rows)")) }
-            linearSmall = small
-            linearFinish = try kernel("linear_finish")
-            ropeAndStore = try kernel("rope_and_store")
-            attentionDecode = try kernel("attention_decode")
-            attentionCombine = try kernel("attention_combine")
-            attentionPrefill = try kernel("attention_prefill")
-            sampleRows = try kernel("sample_rows")
-            routeExperts = try kernel("route_experts")
-            sortExperts = try kernel("sort_experts")
-            expertsGateUp = try kernel("experts_gate_up")
-            expertsDown = try kernel("experts_down")
-            combineExperts = try kernel("combine_experts")
-        } catch {
-            _ = device.driver.unloadModule(module)
-            throw error
-        }
+        self.handle = handle
     }
 
-    deinit { _ = device.driver.unloadModule(module) }
+    deinit { _ = device.driver.unloadModule(handle) }
 
-    /// The options for a GPU.
-    package static func options(_ architecture: Int, _ shapes: CUDAShapes) -> [String] {
-        ["--gpu-architecture=sm_\(architecture)", "--std=c++17", "-default-device"] + shapes.options
+    func kernel(_ name: String) throws(LLMError) -> CUDADriver.Handle {
+        var kernel: CUDADriver.Handle?
+        let status = device.driver.function(&kernel, handle, name)
+        guard status == 0, let kernel else { throw device.driver.error(status, "finding kernel \(name)") }
+        return kernel
     }
+}
 
-    /// All kernels: one source that includes the others by name.
-    package static var program: CUDACompiler.Program {
+/// A program is one source, which may include others by their names.
+package enum CUDAProgram: String, Sendable, CaseIterable {
+    case main = "swiftlet.cu"
+    case quantized = "quantized.cu"
+
+    package var source: CUDACompiler.Program {
         var (source, headers): (String, [(name: String, source: String)]) = ("", [])
         var index: Int32 = 0
-        while let name = swiftlet_cuda_source_name(index) {
+        while let pointer = swiftlet_cuda_source_name(index) {
             var size = 0
-            let text = swiftlet_cuda_source(name, &size)
+            let text = swiftlet_cuda_source(pointer, &size)
             let bytes = UnsafeRawBufferPointer(start: text, count: size)
-            if String(cString: name) == "swiftlet.cu" {
+            let name = String(cString: pointer)
+            if name == rawValue {
                 source = String(decoding: bytes, as: UTF8.self)
-            } else {
-                headers.append((String(cString: name), String(decoding: bytes, as: UTF8.self)))
+            } else if includes(name) {
+                headers.append((name, String(decoding: bytes, as: UTF8.self)))
             }
             index += 1
         }
-        return CUDACompiler.Program(name: "swiftlet.cu", source: source, headers: headers)
+        return CUDACompiler.Program(name: rawValue, source: source, headers: headers)
+    }
+
+    /// What it is compiled for: products of quantised weights know no heads, and are one code for all models.
+    func shapes(_ shapes: CUDAShapes) -> CUDAShapes {
+        self == .main
+            ? shapes
+            : CUDAShapes(
+                dtype: shapes.dtype, headDim: 8, queryHeads: 1, keyValueHeads: 1, queryGroup: 1, skippedQueryHeads: 0,
+                blockSize: 16)
+    }
+
+    private func includes(_ name: String) -> Bool {
+        name.hasSuffix(".cuh") || self == .main && CUDAProgram(rawValue: name) == nil
+    }
+}
+
+extension CUDAKernels {
+    /// The options for a GPU.
+    package static func options(_ architecture: Int, _ shapes: CUDAShapes) -> [String] {
+        ["--gpu-architecture=sm_\(architecture)", "--std=c++17", "-default-device"] + shapes.options
     }
 }

@@ -76,12 +76,18 @@ struct PinnedMemory: ~Copyable {
     }
 }
 
-/// Weights [rows, columns] in the compute type, row-major. A gated one has all gate rows, then all up rows.
+/// Weights [rows, columns], row-major, in the compute type or quantised. A gated one has all gate rows, then all up rows.
 package final class CUDAMatrix {
     let memory: DeviceMemory
     let rows: Int
     let columns: Int
+    /// Of x: other than `columns` where these have an order of their own.
+    let inputColumns: Int
     let isGated: Bool
+    /// nil: in the compute type.
+    let quantization: CUDAQuantization?
+    /// [columns] Int32: which column of x each belongs to, or -1; nil: its own.
+    let order: CUDAVector?
 
     init(_ device: CUDADevice, rows: Int, columns: Int, size: Int, isGated: Bool) throws(LLMError) {
         let (count, overflow) = rows.multipliedReportingOverflow(by: columns * size)
@@ -90,20 +96,51 @@ package final class CUDAMatrix {
         self.rows = rows
         self.columns = columns
         self.isGated = isGated
+        inputColumns = columns
+        quantization = nil
+        order = nil
+    }
+
+    /// - Parameter columns: Of x.
+    init(
+        _ device: CUDADevice, rows: Int, columns: Int, isGated: Bool, _ quantization: CUDAQuantization,
+        order: StoredMatrix.Order?
+    ) throws(LLMError) {
+        let own = order?.columns.count ?? columns
+        memory = try DeviceMemory(
+            device, byteCount: quantization.byteCount(rows: rows, columns: own),
+            for: "a weight matrix of \(rows) x \(columns)")
+        self.rows = rows
+        self.columns = own
+        self.isGated = isGated
+        self.quantization = quantization
+        inputColumns = columns
+        self.order = try order.map { (order) throws(LLMError) in try CUDAVector(device, numbers: order.columns) }
     }
 
     /// In a part of a block.
-    init(in block: DeviceBlock, at offset: Int, byteCount: Int, rows: Int, columns: Int, isGated: Bool) {
+    init(
+        in block: DeviceBlock, at offset: Int, byteCount: Int, rows: Int, columns: Int, isGated: Bool,
+        quantization: CUDAQuantization? = nil
+    ) {
         memory = DeviceMemory(in: block, at: offset, byteCount: byteCount)
         self.rows = rows
         self.columns = columns
         self.isGated = isGated
+        self.quantization = quantization
+        inputColumns = columns
+        order = nil
     }
 }
 
-/// float32 values.
+/// float32 values, or Int32.
 package final class CUDAVector {
     let memory: DeviceMemory
+
+    init(_ device: CUDADevice, numbers: [Int32]) throws(LLMError) {
+        memory = try DeviceMemory(device, byteCount: 4 * numbers.count, for: "a vector of \(numbers.count)")
+        try device.copy(numbers, to: memory.address, byteCount: 4 * numbers.count)
+    }
 
     init(_ device: CUDADevice, _ values: [Float]) throws(LLMError) {
         memory = try DeviceMemory(device, byteCount: 4 * values.count, for: "a vector of \(values.count)")

@@ -1,15 +1,19 @@
 // CUDAProducts: products of activations and weights by cublasLt: one algorithm for each shape, chosen at its first use
-// and kept, so that eager steps and graphs compute alike.
+// and kept, so that eager steps and graphs compute alike, and for few rows on disk, too.
 // Owned by the CUDABackend. The workspace is its own and lives as long as the graphs that were recorded with it.
 //
 // Invariant: a product of the same shape always takes the same algorithm in one process.
 
 final class CUDAProducts {
-    private struct Shape: Hashable {
-        var outputs: Int
-        var columns: Int
+    /// Weights [rows, columns] in the compute type: some rows of a matrix of `allRows`.
+    struct Weights {
+        var address: UInt64
         var rows: Int
+        var columns: Int
+        var allRows: Int
     }
+
+    private typealias Shape = CUDAAlgorithms.Shape
 
     private struct Plan {
         var product: CublasLtProduct
@@ -28,12 +32,18 @@ final class CUDAProducts {
     private let isFloat32: Bool
     private let workspace: DeviceMemory
     private var plans: [Shape: Plan] = [:]
+    private var tried: CUDAAlgorithms
 
-    init(_ device: CUDADevice, _ libraries: CUDALibraries, isFloat32: Bool) throws(LLMError) {
+    init(
+        _ device: CUDADevice, _ libraries: CUDALibraries, isFloat32: Bool, cache: CubinCache?
+    ) throws(LLMError) {
         self.device = device
         self.isFloat32 = isFloat32
         let functions = try CublasLt(libraries)
         self.functions = functions
+        tried = CUDAAlgorithms(
+            cache, device.description, version: functions.version(),
+            product: "\(isFloat32 ? "float32" : "bfloat16"), workspace \(Self.workspaceBytes)")
         workspace = try DeviceMemory(device, byteCount: Self.workspaceBytes, for: "cublasLt's workspace")
         handle = try functions.made("opening it") { functions.create($0) }
     }
@@ -43,57 +53,72 @@ final class CUDAProducts {
         _ = functions.destroy(handle)
     }
 
-    /// out [rows, outputs] float32 becomes x times the transpose of `matrix`, or that is added to it.
+    /// out [rows, outputs] float32 becomes x times the transpose of the weights, or that is added to it.
     ///
     /// - Parameter trial: Memory that candidates may write to, and its bytes.
     func multiply(
-        _ x: UInt64, rows: Int, _ matrix: CUDAMatrix, adds: Bool, into out: UInt64, trial: (address: UInt64, bytes: Int)
+        _ x: UInt64, rows: Int, _ weights: Weights, adds: Bool, into out: UInt64, trial: (address: UInt64, bytes: Int)
     ) throws(LLMError) {
-        let shape = Shape(outputs: matrix.rows, columns: matrix.columns, rows: rows)
+        let shape = Shape(outputs: weights.rows, columns: weights.columns, rows: rows, stride: weights.allRows)
         let plan: Plan
         if let known = plans[shape] {
             plan = known
         } else {
-            plan = try choose(shape, x, matrix, trial)
+            plan = try choose(shape, x, weights.address, trial)
             plans[shape] = plan
         }
-        try run(plan, x, matrix, adds: adds, into: out)
+        try run(plan, shape, x, weights.address, adds: adds, into: out)
     }
 
     private func run(
-        _ plan: Plan, _ x: UInt64, _ matrix: CUDAMatrix, adds: Bool, into out: UInt64
+        _ plan: Plan, _ shape: Shape, _ x: UInt64, _ weights: UInt64, adds: Bool, into out: UInt64
     ) throws(LLMError) {
         var (alpha, beta, algorithm): (Float, Float, _) = (1, adds ? 1 : 0, plan.algorithm)
         let product = plan.product
         try functions.check(
             functions.multiply(
-                handle, product.product, &alpha, matrix.memory.address, product.weights, x, product.input, &beta, out,
+                handle, product.product, &alpha, weights, product.weights, x, product.input, &beta, out,
                 product.output, out, product.output, &algorithm, workspace.address, workspace.byteCount, device.stream),
-            "a product of \(matrix.rows) x \(matrix.columns)")
+            "a product of \(shape.outputs) x \(shape.columns)")
     }
 
     private func choose(
-        _ shape: Shape, _ x: UInt64, _ matrix: CUDAMatrix, _ trial: (address: UInt64, bytes: Int)
+        _ shape: Shape, _ x: UInt64, _ weights: UInt64, _ trial: (address: UInt64, bytes: Int)
     ) throws(LLMError) -> Plan {
         let product = try CublasLtProduct(
-            functions, outputs: shape.outputs, columns: shape.columns, rows: shape.rows, isFloat32: isFloat32)
+            functions, outputs: shape.outputs, columns: shape.columns, rows: shape.rows, stride: shape.stride,
+            isFloat32: isFloat32)
+        let isTried = shape.rows <= Self.mostTriedRows && 4 * shape.rows * shape.stride <= trial.bytes
+        if isTried, let known = tried[shape], let usable = checked(known, product) {
+            return Plan(product: product, algorithm: usable)
+        }
         let candidates = try candidates(product, shape)
         var best = Plan(product: product, algorithm: candidates[0])
-        guard shape.rows <= Self.mostTriedRows, candidates.count > 1,
-            4 * shape.rows * shape.outputs <= trial.bytes
-        else { return best }
+        guard isTried, candidates.count > 1 else { return best }
         var bestTime = Double.infinity
         for candidate in candidates {
             let plan = Plan(product: product, algorithm: candidate)
             // The first run loads it.
-            try run(plan, x, matrix, adds: false, into: trial.address)
+            try run(plan, shape, x, weights, adds: false, into: trial.address)
             let time = try device.seconds { () throws(LLMError) in
-                for _ in 0..<3 { try run(plan, x, matrix, adds: false, into: trial.address) }
+                for _ in 0..<3 { try run(plan, shape, x, weights, adds: false, into: trial.address) }
             }
             // Clearly faster than those that the library thinks are better.
             if time < 0.95 * bestTime { (best, bestTime) = (plan, time) }
         }
+        tried.add(best.algorithm, for: shape)
         return best
+    }
+
+    /// An algorithm of an earlier run, if the library still has it for this product and it fits the workspace.
+    private func checked(_ algorithm: CublasLtAlgorithm, _ product: CublasLtProduct) -> CublasLtAlgorithm? {
+        var (words, found) = (algorithm.words, CublasLtAlgorithm())
+        let status = functions.checkAlgorithm(
+            handle, product.product, product.weights, product.input, product.output, product.output, &words, &found)
+        guard status == 0, found.status == 0, found.workspace <= workspace.byteCount else { return nil }
+        var usable = algorithm
+        usable.workspace = found.workspace
+        return usable
     }
 
     /// What the library would take, best first.

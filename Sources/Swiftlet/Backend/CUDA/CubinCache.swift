@@ -1,5 +1,6 @@
-// CubinCache: compiled kernels on disk, so that a second start does not compile. A file is named by a hash of its key
-// and holds the whole key: what is read was made of exactly the same source and options, whatever its name says.
+// CubinCache: compiled kernels on disk, so that a second start does not compile, and which algorithms products take. A file
+// is named by a hash of its key and holds the whole key: what is read was made of exactly the same source and options,
+// whatever its name says.
 //
 // It is code, so the folder is this user's alone (PrivateFolder). Invariant: a file that is not whole, not this user's
 // or of another key is as good as none; a cache that can't be written costs time and nothing else.
@@ -8,11 +9,14 @@ package struct CubinCache: Sendable {
     /// What a piece of code was made of.
     package struct Key: Sendable {
         let bytes: [UInt8]
+        private let kind: String
 
         /// - Parameters:
         ///   - parts: Versions, options, names.
         ///   - texts: Sources.
-        package init(_ parts: [String], _ texts: [String]) {
+        ///   - kind: Of a file: what its name ends with.
+        package init(_ parts: [String], _ texts: [String], kind: String = "cubin") {
+            self.kind = kind
             var bytes: [UInt8] = []
             for text in parts + texts {
                 // With their lengths no two lists are written alike.
@@ -28,7 +32,7 @@ package struct CubinCache: Sendable {
                 let digits = String(word, radix: 16)
                 return String(repeating: "0", count: 16 - digits.count) + digits
             }
-            return hex(UInt64(hash >> 64)) + hex(UInt64(truncatingIfNeeded: hash)) + ".cubin"
+            return hex(UInt64(hash >> 64)) + hex(UInt64(truncatingIfNeeded: hash)) + "." + kind
         }
     }
 
@@ -87,7 +91,7 @@ package struct CubinCache: Sendable {
     }
 
     private func makeRoom(for bytes: Int) {
-        let files = folder.files().filter { $0.name.hasSuffix(".cubin") }
+        let files = folder.files().filter { $0.name.hasSuffix(".cubin") || $0.name.hasSuffix(".algorithms") }
         var total = files.reduce(bytes) { $0 + $1.byteCount }
         for file in files where total > mostBytes {
             folder.remove(file.name)

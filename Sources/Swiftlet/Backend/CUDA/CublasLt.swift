@@ -22,6 +22,10 @@ package struct CublasLt: Sendable {
             Handle, Handle, Handle, Handle, Handle, Handle, Handle, Int32, UnsafeMutableRawPointer,
             UnsafeMutablePointer<Int32>
         ) -> Status
+    package let checkAlgorithm:
+        @Sendable @convention(c) (
+            Handle, Handle, Handle, Handle, Handle, Handle, UnsafeRawPointer, UnsafeMutableRawPointer
+        ) -> Status
     package let multiply:
         @Sendable @convention(c) (
             Handle, Handle, UnsafeRawPointer, UInt64, Handle, UInt64, Handle, UnsafeRawPointer, UInt64, Handle, UInt64,
@@ -41,6 +45,7 @@ package struct CublasLt: Sendable {
         destroyPreference = try libraries.function(.blas, "cublasLtMatmulPreferenceDestroy")
         setPreference = try libraries.function(.blas, "cublasLtMatmulPreferenceSetAttribute")
         candidates = try libraries.function(.blas, "cublasLtMatmulAlgoGetHeuristic")
+        checkAlgorithm = try libraries.function(.blas, "cublasLtMatmulAlgoCheck")
         multiply = try libraries.function(.blas, "cublasLtMatmul")
     }
 
@@ -67,20 +72,26 @@ package final class CublasLtProduct {
     let input: CublasLt.Handle
     let output: CublasLt.Handle
 
-    /// - Parameter isFloat32: The type of x and W; bfloat16 otherwise.
-    package init(_ functions: CublasLt, outputs: Int, columns: Int, rows: Int, isFloat32: Bool) throws(LLMError) {
+    /// - Parameters:
+    ///   - stride: From row to row of the result; nil: its outputs.
+    ///   - isFloat32: The type of x and W; bfloat16 otherwise.
+    package init(
+        _ functions: CublasLt, outputs: Int, columns: Int, rows: Int, stride: Int? = nil, isFloat32: Bool
+    ) throws(LLMError) {
         self.functions = functions
         let (float, type): (Int32, Int32) = (0, isFloat32 ? 0 : 14)
         // Products in full float32, never in TF32.
         product = try functions.made("describing a product") { functions.createProduct($0, 68, float) }
-        func layout(_ type: Int32, _ height: Int, _ width: Int) throws(LLMError) -> CublasLt.Handle {
+        func layout(
+            _ type: Int32, _ height: Int, _ width: Int, stride: Int? = nil
+        ) throws(LLMError) -> CublasLt.Handle {
             try functions.made("describing a matrix") {
-                functions.createLayout($0, type, UInt64(height), UInt64(width), Int64(height))
+                functions.createLayout($0, type, UInt64(height), UInt64(width), Int64(stride ?? height))
             }
         }
         weights = try layout(type, columns, outputs)
         input = try layout(type, columns, rows)
-        output = try layout(float, outputs, rows)
+        output = try layout(float, outputs, rows, stride: stride)
         var transposed: Int32 = 1
         try functions.check(functions.setProduct(product, 3, &transposed, 4), "transposing the weights")
     }

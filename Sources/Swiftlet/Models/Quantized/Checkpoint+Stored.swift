@@ -6,7 +6,11 @@ import CSwiftletKernels
 extension Checkpoint {
     /// Bytes of all tensors as they will be kept: integers as they are, zero points of four bits as bytes, everything
     /// else in the compute type, or in what weights that are expanded are quantised to.
-    func packedByteCount(_ dtype: swiftlet_dtype, _ quantization: EngineConfig.Quantization?) -> Int {
+    ///
+    /// - Parameter keepsBytes: Floats of eight bits are kept, with a scale for each row and group (as on GPUs).
+    func packedByteCount(
+        _ dtype: swiftlet_dtype, _ quantization: EngineConfig.Quantization?, keepsBytes: Bool
+    ) -> Int {
         let width = dtype == SWIFTLET_BFLOAT16 ? 2 : 4
         return tensorNames.reduce(0) { sum, name in
             guard let type = type(of: name), let shape = shape(of: name) else { return sum }
@@ -15,6 +19,9 @@ extension Checkpoint {
             case .int32 where name.hasSuffix("zeros") || name.hasSuffix("zero_point"): return sum + 8 * count
             case .int32, .int64: return sum + 4 * count
             case .int8: return sum + count
+            case .float8e4m3 where keepsBytes && quantization == nil && shape.count == 2:
+                let scales = self.shape(of: name + "_scale_inv") ?? self.shape(of: name + "_scale") ?? []
+                return sum + count + 4 * shape[0] * (scales.count == 2 ? scales[1] : 1)
             case .float32, .float16, .bfloat16, .float8e4m3:
                 if name.hasSuffix("scales") || name.hasSuffix("_scale") { return sum + 2 * count }
                 guard shape.count == 2, let quantization else { return sum + width * count }

@@ -103,7 +103,14 @@ package struct QuantizationConfig: Sendable, Hashable {
     }
 
     /// `awq int4, groups of 128`.
-    package var summary: String { method + " " + schemes[0].storage.summary }
+    package var summary: String { summary(on: .cpu) }
+
+    /// The same as a device keeps it: the CPU expands bytes with scales, a GPU does not.
+    package func summary(on device: EngineConfig.Device) -> String {
+        let text = method + " " + schemes[0].storage.summary
+        let isKept = device == .cuda && schemes[0].storage.isExpanded
+        return isKept ? String(text.dropLast(", expanded".count)) : text
+    }
 }
 
 extension QuantizationConfig.Storage {

@@ -33,10 +33,10 @@ package struct QuantizedFormat: Sendable, Hashable {
         QuantizedFormat(
             name: "compressed-tensors", method: "compressed-tensors",
             weights: "float-quantized and naive-quantized fp8 (e4m3), pack-quantized int8 (W8A16)",
-            products: "expanded while they are loaded"),
+            products: "expanded while they are loaded; on GPUs as they are"),
         QuantizedFormat(
             name: "FP8", method: "fp8", weights: "fp8 (e4m3) with scales of blocks, rows or the whole matrix",
-            products: "expanded while they are loaded"),
+            products: "expanded while they are loaded; on GPUs as they are"),
     ]
 
     /// `awq, gptq, …`, for messages.
