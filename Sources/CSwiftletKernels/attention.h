@@ -16,6 +16,9 @@ enum {
     ITEM_ROWS = 96,            // the most (token, query head) rows of an item
     MAX_HEAD_DIM = 256,
     MAX_TILE_ROWS = 6,         // the most rows of a register tile, on any level
+    // From query to query where they are float32: a constant keeps all addresses of a tile in one register, and rows
+    // at a power of two would share cache sets.
+    WIDE_QUERY_WORDS = MAX_HEAD_DIM + 16,
 };
 
 // Of a row that has seen nothing: finite, so that nothing minus nothing is 0 and not NaN.
@@ -152,6 +155,6 @@ typedef struct {
     int32_t *start, *limit; // [count]: the row sees positions start..<limit
 } attention_state;
 
-static_assert((ITEM_ROWS * (3 * MAX_HEAD_DIM + TILE_POSITIONS + 2 * 16 + 4) + MAX_TILE_ROWS * TILE_POSITIONS +
-               TILE_POSITIONS * MAX_HEAD_DIM) * 4 <= SWIFTLET_SCRATCH_BYTES,
+static_assert((ITEM_ROWS * (WIDE_QUERY_WORDS + 2 * MAX_HEAD_DIM + TILE_POSITIONS + 2 * 16 + 4) +
+               MAX_TILE_ROWS * TILE_POSITIONS + TILE_POSITIONS * MAX_HEAD_DIM) * 4 <= SWIFTLET_SCRATCH_BYTES,
               "an item's state fits the scratch");

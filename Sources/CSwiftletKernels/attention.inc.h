@@ -64,12 +64,12 @@ INLINE size_t attention_offset(const attention_work *work, const attention_rows 
     return (size_t)row->token * stride + (size_t)(rows->first_query + row->head) * (size_t)work->cache->head_dim;
 }
 
-/// Divides a thread's scratch. 2 * O, queries and weights of 96 rows and an expanded tile take 384 KiB at the largest
+/// Divides a thread's scratch. 2 * O, queries and weights of 96 rows and an expanded tile take 390 KiB at the largest
 /// head.
 static attention_state attention_divide(void *scratch, int32_t rows, int32_t dims) {
     attention_state state;
     float *next = scratch;
-    state.queries = (uint32_t *)next, next += rows * dims;
+    state.queries = (uint32_t *)next, next += rows * WIDE_QUERY_WORDS;
     state.weights = (uint32_t *)next, next += rows * TILE_POSITIONS;
     state.scores = next, next += MAX_TILE_ROWS * TILE_POSITIONS;
     state.wide = (uint32_t *)next, next += TILE_POSITIONS * dims;
@@ -146,8 +146,12 @@ static void NAMED(load_rows)(const attention_work *work, const attention_rows *r
     attention_cursor at = attention_first_row(work, rows);
     for (int32_t i = 0; i < rows->count; i++, attention_next_row(rows, &at)) {
         const ELEMENT *q = (const ELEMENT *)work->q + attention_offset(work, rows, &at, work->q_stride);
-        uint32_t *copy = state->queries + i * words;
+        uint32_t *copy = state->queries + i * (WIDENS ? WIDE_QUERY_WORDS : words);
+#if WIDENS
+        for (int32_t d = 0; d < 2 * words; d++) copy[d] = (uint32_t)q[d] << 16;
+#else
         for (int32_t k = 0; k < words; k += 4) memcpy(copy + k, q + UNIT * k, 4 * sizeof(uint32_t));
+#endif
         state->start[i] = attention_start(work->window, at.position);
         state->limit[i] = at.position + 1;
     }
@@ -159,10 +163,11 @@ static void NAMED(attend_row_tile)(const attention_work *work, const attention_s
     int32_t words = work->cache->head_dim / UNIT, dims = cache_value_row(work->cache->head_dim);
     int32_t start = state->start[begin] - tile, limit = state->limit[end - 1] - tile;
     int32_t panels = limit < TILE_POSITIONS ? (limit + 15) / 16 : TILE_PANELS;
+    const uint32_t *queries = state->queries + begin * (WIDENS ? WIDE_QUERY_WORDS : words);
     for (int32_t panel = start > 0 ? start / 16 : 0; panel < panels;) {
         int32_t width = 2;
         while ((1 << width) > panels - panel || NAMED(score_tiles)[end - begin][width] == NULL) width--;
-        NAMED(score_tiles)[end - begin][width](state->queries + begin * words, words, at->keys + panel,
+        NAMED(score_tiles)[end - begin][width](queries, words, at->keys + panel,
                                                next->keys + panel, state->scores + 16 * panel);
         panel += 1 << width;
     }
@@ -178,7 +183,7 @@ static void NAMED(attend_values)(const attention_work *work, const attention_sta
     for (int32_t dim = 0; dim < dims;) {
         int32_t width = 3;
         while ((16 << width) > dims - dim || NAMED(value_tiles)[end - begin][width] == NULL) width--;
-        NAMED(value_tiles)[end - begin][width](state->weights + begin * (TILE_POSITIONS / UNIT), panel,
+        NAMED(value_tiles)[end - begin][width](state->weights + begin * WIDE_ROWS_OF(TILE_POSITIONS / UNIT), panel,
                                                (slots + UNIT - 1) / UNIT, at->values, next->values, dim, dims,
                                                state->out + begin * dims + dim);
         dim += 16 << width;
@@ -256,3 +261,7 @@ static void NAMED(attention)(void *context, int32_t item, int32_t thread) {
 }
 
 #undef TILE_ROWS
+#undef WIDENS
+#undef WIDE_ROWS_OF
+#undef WIDENED
+#undef READ_AGAIN

@@ -45,11 +45,19 @@ NOINLINE void NAMED(raise_maximum)(vf high, int32_t dims, float *maximum, float 
     for (int32_t d = 0; d < dims; d += 16) vf_store(out + d, vf_load(out + d) * factor);
 }
 
-/// Sixteen times UNIT weights as words; the row's sum grows by the rounded weights, unless they carry scales.
+/// Sixteen times UNIT weights as the value tiles read them; the row's sum grows by the rounded weights, unless they carry
+/// scales.
 INLINE vf NAMED(store_weights)(const bool scaled, const vf *e, uint32_t *weights, vf sum) {
 #if UNIT == 1
     vf_store((float *)weights, *e);
     return scaled ? sum : sum + *e;
+#elif WIDENS
+    for (int32_t j = 0; j < 2; j++) {
+        vf rounded = (vf)bf16_round(e[j]);
+        vf_store((float *)weights + 16 * j, rounded);
+        if (!scaled) sum += rounded;
+    }
+    return sum;
 #else
 #if defined(LEVEL_AVX512BF16)
     vw pairs = (vw)_mm512_cvtne2ps_pbh((__m512)e[1], (__m512)e[0]);
@@ -99,7 +107,7 @@ INLINE void NAMED(weigh)(const bool masked, const bool scaled, const bool capped
     }
 #pragma clang loop unroll(full)
     for (int j = 0; j < TILE_PANELS; j += UNIT)
-        total = NAMED(store_weights)(scaled, e + j, weights + 16 * (j / UNIT), total);
+        total = NAMED(store_weights)(scaled, e + j, weights + WIDE_ROWS_OF(16 * (j / UNIT)), total);
     vf_store(sum, total);
 }
 
@@ -112,7 +120,7 @@ INLINE void NAMED(softmax)(const bool scaled, const bool capped, const attention
         const float *scores = state->scores + (i - begin) * TILE_POSITIONS;
         int32_t start = state->start[i] > tile ? state->start[i] - tile : 0, limit = state->limit[i] - tile;
         float *high = state->high + i, *sum = state->sum + i * 16, *out = state->out + i * dims;
-        uint32_t *weights = state->weights + i * (TILE_POSITIONS / UNIT);
+        uint32_t *weights = state->weights + i * WIDE_ROWS_OF(TILE_POSITIONS / UNIT);
         if (start == 0 && limit >= TILE_POSITIONS)
             NAMED(weigh)(false, scaled, capped, at, scores, 0, TILE_POSITIONS, inner, scale, dims, high, sum, out,
                          weights);

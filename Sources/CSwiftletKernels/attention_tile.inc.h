@@ -16,12 +16,12 @@
 #define TILES(X) \
     X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(2, 4) X(3, 1) X(3, 2) X(3, 4) X(4, 1) X(4, 2) X(4, 4)
 #define WIDE_TILES(X)
-#elif (defined(LEVEL_AVX2) && UNIT == 1) || (HAS_NEON && (UNIT == 1 || HAS_BF16_DOT))
+#elif defined(LEVEL_AVX2) || (HAS_NEON && (UNIT == 1 || HAS_BF16_DOT))
 // A vector is two registers of sixteen, or four of thirty-two.
 #define TILE_ROWS 6
 #define TILES(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(3, 2) X(4, 1) X(5, 1) X(6, 1)
 #define WIDE_TILES(X)
-#elif defined(LEVEL_AVX2) || HAS_NEON
+#elif HAS_NEON
 #define TILE_ROWS 4
 #define TILES(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(4, 1)
 #define WIDE_TILES(X)
@@ -31,6 +31,20 @@
 #define WIDE_TILES(X)
 #endif
 
+// Where registers are few and there is no product of bfloat16, queries and weights are float32 from the start
+// (WIDE_ROWS_OF words for a word), and a word of keys or values becomes two vectors one after the other.
+#define WIDENS (UNIT == 2 && !HAS_BF16_DOT && !HAS_AVX512)
+#define WIDE_ROWS_OF(words) ((WIDENS ? 2 : 1) * (words))
+#define WIDENED(half, word) (half == 0 ? bf16_low(word) : bf16_high(word))
+
+// Words that the compiler would rather spill than read twice.
+#define READ_AGAIN(pointer)                    \
+    ({                                         \
+        const uint32_t *again = pointer;       \
+        __asm__("" : "+r"(again));             \
+        again;                                 \
+    })
+
 /// scores[R][64] (at the tile's first panel) = queries[R][words] . keys[W][words][16]
 typedef void (*NAMED(score_tile))(const uint32_t *queries, int32_t words, const uint32_t *const *keys,
                                   const uint32_t *const *next, float *scores);
@@ -38,11 +52,29 @@ typedef void (*NAMED(score_tile))(const uint32_t *queries, int32_t words, const 
 INLINE void NAMED(score)(const int rows, const int width, const uint32_t *queries, int32_t words,
                          const uint32_t *const *keys, const uint32_t *const *next, float *scores) {
     vf c[6][8];
+#if !WIDENS
     vw b[8];
+#endif
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
         for (int j = 0; j < width; j++) c[i][j] = vf_set(0);
+#if WIDENS
+    const uint32_t *again[8];
+    UNROLL
+    for (int j = 0; j < width; j++) again[j] = READ_AGAIN(keys[j]);
+    for (int32_t k = 0; k < words; k++)
+        UNROLL
+        for (int half = 0; half < 2; half++)
+            UNROLL
+            for (int j = 0; j < width; j++) {
+                if (half == 0) __builtin_prefetch(next[j] + 16 * k, 0, 2);
+                vf key = WIDENED(half, vw_load((half == 0 ? keys[j] : again[j]) + 16 * k));
+                UNROLL
+                for (int i = 0; i < rows; i++)
+                    c[i][j] = vf_fma((vf)vw_set(queries[i * WIDE_QUERY_WORDS + 2 * k + half]), key, c[i][j]);
+            }
+#else
     for (int32_t k = 0; k < words; k++) {
 #pragma clang loop unroll(full)
         for (int j = 0; j < width; j++) {
@@ -56,6 +88,7 @@ INLINE void NAMED(score)(const int rows, const int width, const uint32_t *querie
             for (int j = 0; j < width; j++) c[i][j] = DOT(c[i][j], a, b[j]);
         }
     }
+#endif
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
@@ -72,7 +105,9 @@ INLINE void NAMED(value)(const int rows, const int width, const uint32_t *weight
                          float *out) {
     enum { PANEL_ROWS = 16 / UNIT, TILE_WORDS = TILE_POSITIONS / UNIT };
     vf c[6][8];
+#if !WIDENS
     vw b[8];
+#endif
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
@@ -80,6 +115,21 @@ INLINE void NAMED(value)(const int rows, const int width, const uint32_t *weight
     for (int32_t panel = begin; panel * PANEL_ROWS < end; panel++) {
         const uint32_t *v = values[panel] + dim, *n = next[panel] + dim, *p = weights + panel * PANEL_ROWS;
         int32_t left = end - panel * PANEL_ROWS;
+#if WIDENS
+        const uint32_t *again = READ_AGAIN(v);
+        p = weights + 2 * panel * PANEL_ROWS;
+        for (int32_t x = 0; x < (left < PANEL_ROWS ? left : PANEL_ROWS); x++)
+            UNROLL
+            for (int half = 0; half < 2; half++)
+                UNROLL
+                for (int j = 0; j < width; j++) {
+                    if (half == 0) __builtin_prefetch(n + (size_t)x * stride + 16 * j, 0, 2);
+                    vf value = WIDENED(half, vw_load((half == 0 ? v : again) + (size_t)x * stride + 16 * j));
+                    UNROLL
+                    for (int i = 0; i < rows; i++)
+                        c[i][j] = vf_fma((vf)vw_set(p[i * 2 * TILE_WORDS + 2 * x + half]), value, c[i][j]);
+                }
+#else
         for (int32_t x = 0; x < (left < PANEL_ROWS ? left : PANEL_ROWS); x++) {
 #pragma clang loop unroll(full)
             for (int j = 0; j < width; j++) {
@@ -93,6 +143,7 @@ INLINE void NAMED(value)(const int rows, const int width, const uint32_t *weight
                 for (int j = 0; j < width; j++) c[i][j] = DOT(c[i][j], a, b[j]);
             }
         }
+#endif
     }
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; i++)

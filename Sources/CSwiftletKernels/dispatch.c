@@ -94,16 +94,16 @@ const char *swiftlet_level_name(swiftlet_level level) {
     return "unknown";
 }
 
-static const size_t QUANTIZED_BYTES = (size_t)SWIFTLET_QUANTIZED_ROWS * (SWIFTLET_MAX_COLUMNS + 64);
-
 swiftlet_cpu *swiftlet_cpu_create(swiftlet_level level, int32_t threads, const swiftlet_place *places) {
     if (!swiftlet_level_supported(level) || table_of(level) == NULL || threads < 1) return NULL;
     swiftlet_cpu *cpu = malloc(sizeof(*cpu));
     if (cpu == NULL) return NULL;
     *cpu = (swiftlet_cpu){.level = level, .threads = threads, .kernels = table_of(level)};
     cpu->scratch = swiftlet_allocate((size_t)threads * SWIFTLET_SCRATCH_BYTES);
-    cpu->quantized = swiftlet_allocate(QUANTIZED_BYTES);
-    if (cpu->scratch != NULL && cpu->quantized != NULL) cpu->pool = swiftlet_pool_create(threads, places);
+    cpu->quantized = swiftlet_allocate(SWIFTLET_ROWS_BYTES);
+    cpu->ordered = swiftlet_allocate(SWIFTLET_ROWS_BYTES);
+    bool has_memory = cpu->scratch != NULL && cpu->quantized != NULL && cpu->ordered != NULL;
+    if (has_memory) cpu->pool = swiftlet_pool_create(threads, places);
     if (cpu->pool == NULL) {
         swiftlet_cpu_destroy(cpu);
         return NULL;
@@ -115,7 +115,8 @@ void swiftlet_cpu_destroy(swiftlet_cpu *cpu) {
     if (cpu == NULL) return;
     swiftlet_pool_destroy(cpu->pool);
     swiftlet_release(cpu->scratch, (size_t)cpu->threads * SWIFTLET_SCRATCH_BYTES);
-    swiftlet_release(cpu->quantized, QUANTIZED_BYTES);
+    swiftlet_release(cpu->quantized, SWIFTLET_ROWS_BYTES);
+    swiftlet_release(cpu->ordered, SWIFTLET_ROWS_BYTES);
     free(cpu);
 }
 

@@ -8,6 +8,8 @@
 #include "gemm_store.inc.h"
 #if HAS_AVX512
 #include "linear_int4.inc.h"
+#elif HAS_INT16_DOT && UNIT == 2
+#include "linear_int4_pairs.inc.h"
 #else
 #include "linear_int4_strips.inc.h"
 #endif

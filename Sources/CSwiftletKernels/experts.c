@@ -14,7 +14,6 @@
 enum {
     ROUTE_VALUES = 2048,  // logits of an item
     COPY_BYTES = 32768,   // of an item
-    QUANTIZE_VALUES = 4096,
 };
 
 /// A chunk of the rows of one expert, for which each panel of it is an item.
@@ -31,20 +30,18 @@ typedef struct {
     int32_t *starts;        // [count + 1], the first row of each expert
     linear_work *products;  // [count], of experts that have rows
     expert_round *rounds;
-    uint8_t *x, *activated;       // [rows], of the dtype or quantised, in the order of the matrices' columns
-    float *x_scales, *activated_scales;
-    uint8_t *unsorted, *exact;    // [tokens], [rows]: x before it is sorted, activations as they are computed
-    float *unsorted_scales;
-    float *partials;              // [rows, hidden]
-    size_t x_stride, activated_stride, exact_stride, partials_stride;  // in bytes, but of partials in values
+    uint8_t *x, *activated;     // [rows], of the dtype or quantised, in the order of the matrices' columns
+    uint8_t *unsorted, *exact;  // [tokens], [rows]: x before it is sorted, activations as they are computed
+    uint8_t *ordered;           // [rows]: either of them in that order, before it is quantised
+    float *partials;            // [rows, hidden]
+    size_t x_stride, activated_stride, exact_stride, ordered_stride;  // in bytes
+    size_t partials_stride;                                           // in values
     size_t bytes;
 } expert_space;
 
 // --- The workspace ------------------------------------------------------------------------------------------
 
 static size_t element_bytes(const swiftlet_matrix *matrix) { return matrix->dtype == SWIFTLET_BFLOAT16 ? 2 : 4; }
-
-static bool is_quantized(const swiftlet_matrix *matrix) { return matrix->format == SWIFTLET_WEIGHTS_INT8; }
 
 // Bytes from row to row: an odd number of cache lines.
 static size_t row_stride(int32_t columns, size_t bytes) { return (((size_t)columns * bytes + 63) / 64 | 1) * 64; }
@@ -72,19 +69,32 @@ static void *carve(uint8_t *base, size_t *used, size_t bytes) {
     return base == NULL ? NULL : base + at;
 }
 
-static expert_space space_at(const swiftlet_experts *experts, int32_t tokens, uint8_t *base) {
+// Bytes from row to row of what the experts' first or last products read, or 0: not quantised.
+static size_t quantized_stride(const swiftlet_cpu *cpu, const swiftlet_matrix *matrix, int32_t columns) {
+    swiftlet_matrix widest = *matrix;
+    widest.columns = columns;
+    return swiftlet_quantized_stride(cpu, &widest);
+}
+
+static expert_space space_at(const swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t tokens, uint8_t *base) {
     const swiftlet_matrix *gate_up = experts->gate_up, *down = experts->down;
     expert_space space = {.tokens = tokens_at_once(experts, tokens)};
     size_t used = 0, count = (size_t)experts->count, slice = (size_t)space.tokens;
     size_t rows = slice * (size_t)experts->per_token;
-    bool x_is_quantized = is_quantized(gate_up), activated_is_quantized = is_quantized(down);
-    space.x_stride = row_stride(gate_up->columns, x_is_quantized ? 1 : element_bytes(gate_up));
-    space.exact_stride = row_stride(width(experts), element_bytes(down));
+    bool orders_x = experts->gate_up_orders != NULL, orders_activated = experts->down_orders != NULL;
+    size_t quantized_x = quantized_stride(cpu, gate_up, gate_up->columns);
+    size_t quantized_activated = quantized_stride(cpu, down, down_columns(experts));
+    size_t plain_x = row_stride(gate_up->columns, element_bytes(gate_up));
+    size_t plain_activated = row_stride(down_columns(experts), element_bytes(down));
     // Where the activations are not what the last product reads.
-    bool activated_is_apart = activated_is_quantized || experts->down_orders != NULL;
-    space.activated_stride =
-        activated_is_apart ? row_stride(down_columns(experts), activated_is_quantized ? 1 : element_bytes(down))
-                           : space.exact_stride;
+    bool is_apart = quantized_activated > 0 || orders_activated;
+    space.x_stride = quantized_x > 0 ? quantized_x : plain_x;
+    space.exact_stride = row_stride(width(experts), element_bytes(down));
+    space.activated_stride = is_apart ? plain_activated : space.exact_stride;
+    if (quantized_activated > 0) space.activated_stride = quantized_activated;
+    if (orders_x && quantized_x > 0) space.ordered_stride = plain_x;
+    if (orders_activated && quantized_activated > 0 && plain_activated > space.ordered_stride)
+        space.ordered_stride = plain_activated;
     space.partials_stride = row_stride(down->rows, 4) / 4;
 #define CARVE(n) carve(base, &used, n)
     space.experts = CARVE(rows * 4);
@@ -96,18 +106,16 @@ static expert_space space_at(const swiftlet_experts *experts, int32_t tokens, ui
     space.x = CARVE(rows * space.x_stride);
     space.exact = CARVE(rows * space.exact_stride);
     space.partials = CARVE(rows * space.partials_stride * 4);
-    space.activated = activated_is_apart ? CARVE(rows * space.activated_stride) : space.exact;
-    space.activated_scales = CARVE(activated_is_quantized ? rows * 4 : 0);
-    space.unsorted = CARVE(x_is_quantized ? slice * space.x_stride : 0);
-    space.unsorted_scales = CARVE(x_is_quantized ? slice * 4 : 0);
-    space.x_scales = CARVE(x_is_quantized ? rows * 4 : 0);
+    space.activated = is_apart ? CARVE(rows * space.activated_stride) : space.exact;
+    space.unsorted = CARVE(quantized_x > 0 && !orders_x ? slice * space.x_stride : 0);
+    space.ordered = CARVE(rows * space.ordered_stride);
 #undef CARVE
     space.bytes = used;
     return space;
 }
 
-size_t swiftlet_experts_workspace_bytes(const swiftlet_experts *experts, int32_t tokens) {
-    return space_at(experts, tokens, NULL).bytes;
+size_t swiftlet_experts_workspace_bytes(const swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t tokens) {
+    return space_at(cpu, experts, tokens, NULL).bytes;
 }
 
 // --- Rows ---------------------------------------------------------------------------------------------------
@@ -140,7 +148,6 @@ typedef struct {
     const swiftlet_matrix *matrices;  // of the experts, that multiply the copies
     const int32_t *const *orders;    // of the experts' columns, or NULL
     const uint8_t *x;                // [tokens], or [rows] as sorted
-    const float *x_scales;           // [tokens], of quantised x
     uint8_t *out;                    // [rows]
     size_t x_stride, out_stride, bytes;  // of a row, in bytes
     int32_t per_token, rows, rows_per_item;
@@ -162,7 +169,6 @@ static void copy_rows(void *context, int32_t item, int32_t thread) {
             memcpy(out, x, work->bytes);
         else
             swiftlet_order_row(&work->matrices[space->experts[i]], order, x, out);
-        if (work->x_scales != NULL) space->x_scales[row] = work->x_scales[token];
     }
 }
 
@@ -171,46 +177,62 @@ static void copy(swiftlet_cpu *cpu, copy_work *work) {
     swiftlet_parallel_for(cpu, swiftlet_ceil_div(work->rows, work->rows_per_item), copy_rows, work);
 }
 
-// As eight-bit integers, rows of `out_stride` bytes.
-static void quantize(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride, int32_t rows,
-                     uint8_t *out, size_t out_stride, float *scales) {
-    quantize_work work = {
-        .x = x, .out = (int8_t *)out, .scales = scales, .x_stride = x_stride, .out_stride = out_stride, .rows = rows,
-        .columns = matrix->columns, .rows_per_item = swiftlet_ceil_div(QUANTIZE_VALUES, matrix->columns),
-    };
-    swiftlet_parallel_for(cpu, swiftlet_ceil_div(rows, work.rows_per_item), cpu->kernels->quantize_rows[matrix->dtype],
-                          &work);
+// Sorted rows as the experts' products read them, where each expert's columns have an order of their own.
+static void quantize_each(swiftlet_cpu *cpu, const swiftlet_experts *experts, const swiftlet_matrix *matrices,
+                          const expert_space *space, uint8_t *out, size_t out_stride) {
+    size_t element = element_bytes(matrices);
+    for (int32_t expert = 0; expert < experts->count; expert++) {
+        size_t first = (size_t)space->starts[expert];
+        swiftlet_quantize_rows(cpu, &matrices[expert], space->ordered + first * space->ordered_stride,
+                               space->ordered_stride / element, space->starts[expert + 1] - space->starts[expert],
+                               out + first * out_stride, out_stride);
+    }
 }
 
 // x, sorted by expert and as the experts' products read it.
 static void gather(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *x, size_t x_stride, int32_t tokens,
                    const expert_space *space) {
     const swiftlet_matrix *gate_up = experts->gate_up;
+    bool quantizes = swiftlet_quantized_stride(cpu, gate_up) > 0, orders = experts->gate_up_orders != NULL;
     size_t element = element_bytes(gate_up);
     copy_work work = {
         .space = space, .matrices = gate_up, .orders = experts->gate_up_orders, .x = x, .out = space->x,
         .x_stride = x_stride * element, .out_stride = space->x_stride, .bytes = (size_t)gate_up->columns * element,
         .per_token = experts->per_token, .rows = tokens * experts->per_token,
     };
-    if (is_quantized(gate_up)) {
-        quantize(cpu, gate_up, x, x_stride, tokens, space->unsorted, space->x_stride, space->unsorted_scales);
+    if (quantizes && orders) {
+        work.out = space->ordered;
+        work.out_stride = space->ordered_stride;
+    } else if (quantizes) {
+        swiftlet_quantize_rows(cpu, gate_up, x, x_stride, tokens, space->unsorted, space->x_stride);
         work.x = space->unsorted;
-        work.x_scales = space->unsorted_scales;
-        work.x_stride = space->x_stride;
-        work.bytes = (size_t)gate_up->columns;
+        work.x_stride = work.bytes = space->x_stride;
     }
     copy(cpu, &work);
+    if (quantizes && orders) quantize_each(cpu, experts, gate_up, space, space->x, space->x_stride);
 }
 
-// The activations, each row in the order of its expert's columns.
-static void reorder(swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t tokens, const expert_space *space) {
-    copy_work work = {
-        .space = space, .matrices = experts->down, .orders = experts->down_orders, .x = space->exact,
-        .out = space->activated, .x_stride = space->exact_stride, .out_stride = space->activated_stride,
-        .bytes = (size_t)width(experts) * element_bytes(experts->down), .per_token = experts->per_token,
-        .rows = tokens * experts->per_token, .is_sorted = true,
-    };
-    copy(cpu, &work);
+// The activations as the experts' last products read them.
+static void prepare_activated(swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t tokens,
+                              const expert_space *space) {
+    const swiftlet_matrix *down = experts->down;
+    bool quantizes = swiftlet_quantized_stride(cpu, down) > 0, orders = experts->down_orders != NULL;
+    int32_t rows = tokens * experts->per_token;
+    if (orders) {
+        copy_work work = {
+            .space = space, .matrices = down, .orders = experts->down_orders, .x = space->exact,
+            .out = quantizes ? space->ordered : space->activated, .x_stride = space->exact_stride,
+            .out_stride = quantizes ? space->ordered_stride : space->activated_stride,
+            .bytes = (size_t)width(experts) * element_bytes(down), .per_token = experts->per_token, .rows = rows,
+            .is_sorted = true,
+        };
+        copy(cpu, &work);
+    }
+    if (quantizes && orders)
+        quantize_each(cpu, experts, down, space, space->activated, space->activated_stride);
+    else if (quantizes)
+        swiftlet_quantize_rows(cpu, down, space->exact, space->exact_stride / element_bytes(down), rows,
+                               space->activated, space->activated_stride);
 }
 
 // --- Products -----------------------------------------------------------------------------------------------
@@ -231,9 +253,9 @@ static void multiply_panel(void *context, int32_t item, int32_t thread) {
 // The product of each expert's matrix and its rows. x is as sorted, with `x_stride` bytes from row to row; `out` has
 // `out_stride` bytes.
 static void multiply(swiftlet_cpu *cpu, const swiftlet_experts *experts, const swiftlet_matrix *matrices,
-                     const expert_space *space, const uint8_t *x, size_t x_stride, const float *x_scales,
-                     swiftlet_epilogue epilogue, uint8_t *out, size_t out_stride) {
-    size_t x_element = is_quantized(matrices) ? 1 : element_bytes(matrices);
+                     const expert_space *space, const uint8_t *x, size_t x_stride, swiftlet_epilogue epilogue,
+                     uint8_t *out, size_t out_stride) {
+    size_t x_element = swiftlet_quantized_stride(cpu, matrices) > 0 ? 1 : element_bytes(matrices);
     size_t out_element = epilogue == SWIFTLET_STORE_FLOAT ? 4 : element_bytes(matrices);
     expert_products work = {
         .task = cpu->kernels->linear[matrices->format][matrices->dtype], .products = space->products,
@@ -247,7 +269,6 @@ static void multiply(swiftlet_cpu *cpu, const swiftlet_experts *experts, const s
         *product = swiftlet_linear_work(cpu, &matrices[expert], rows);
         product->x = x + (size_t)first * x_stride;
         product->x_stride = x_stride / x_element;
-        if (x_scales != NULL) product->x_scales = x_scales + first;
         product->epilogue = epilogue;
         product->out = out + (size_t)first * out_stride;
         product->out_stride = out_stride / out_element;
@@ -276,19 +297,14 @@ static void sum(swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t toke
 static void mix(swiftlet_cpu *cpu, const swiftlet_experts *experts, const void *x, size_t x_stride, int32_t tokens,
                 const float *logits, size_t logits_stride, bool adds, float *out, size_t out_stride,
                 const expert_space *space) {
-    const swiftlet_matrix *down = experts->down;
     route(cpu, experts, logits, logits_stride, tokens, space);
     sort_rows(experts, tokens, space);
     gather(cpu, experts, x, x_stride, tokens, space);
-    multiply(cpu, experts, experts->gate_up, space, space->x, space->x_stride, space->x_scales, experts->activation,
-             space->exact, space->exact_stride);
-    if (is_quantized(down))
-        quantize(cpu, down, space->exact, space->exact_stride / element_bytes(down), tokens * experts->per_token,
-                 space->activated, space->activated_stride, space->activated_scales);
-    else if (experts->down_orders != NULL)
-        reorder(cpu, experts, tokens, space);
-    multiply(cpu, experts, down, space, space->activated, space->activated_stride, space->activated_scales,
-             SWIFTLET_STORE_FLOAT, (uint8_t *)space->partials, space->partials_stride * 4);
+    multiply(cpu, experts, experts->gate_up, space, space->x, space->x_stride, experts->activation, space->exact,
+             space->exact_stride);
+    prepare_activated(cpu, experts, tokens, space);
+    multiply(cpu, experts, experts->down, space, space->activated, space->activated_stride, SWIFTLET_STORE_FLOAT,
+             (uint8_t *)space->partials, space->partials_stride * 4);
     sum(cpu, experts, tokens, space, adds, out, out_stride);
 }
 
@@ -296,7 +312,7 @@ void swiftlet_mixture_of_experts(swiftlet_cpu *cpu, const swiftlet_experts *expe
                                  int32_t tokens, const float *logits, size_t logits_stride, bool adds, float *out,
                                  size_t out_stride, void *workspace) {
     if (tokens <= 0) return;
-    expert_space space = space_at(experts, tokens, workspace);
+    expert_space space = space_at(cpu, experts, tokens, workspace);
     for (int32_t first = 0; first < tokens; first += space.tokens) {
         int32_t rest = tokens - first;
         mix(cpu, experts, (const uint8_t *)x + (size_t)first * x_stride * element_bytes(experts->gate_up), x_stride,

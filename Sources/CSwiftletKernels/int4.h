@@ -33,6 +33,24 @@ static inline int4_layout int4_layout_of(const swiftlet_matrix *matrix) {
     return layout;
 }
 
+/// Where the level says so (HAS_INT16_DOT), x is multiplied as integers of sixteen bits: each row's in blocks of
+/// columns that no group shares with another, the last one filled up with zeros, then an int4_block for each.
+typedef struct {
+    float scale;  // value = integer * scale
+    int32_t sum;  // of the integers
+} int4_block;
+
+static inline int32_t int4_block_columns(const int4_layout *layout) {
+    return layout->group_columns <= 32 ? 32 : 64;  // sums of 64 products stay below 2^31
+}
+static inline int32_t int4_blocks(const swiftlet_matrix *matrix, const int4_layout *layout) {
+    return swiftlet_ceil_div(matrix->columns, int4_block_columns(layout));
+}
+static inline size_t int4_row_bytes(const swiftlet_matrix *matrix, const int4_layout *layout) {
+    size_t blocks = (size_t)int4_blocks(matrix, layout);
+    return blocks * ((size_t)int4_block_columns(layout) * sizeof(int16_t) + sizeof(int4_block));
+}
+
 /// One group of a panel.
 typedef struct {
     const uint16_t *scales;  // [64]

@@ -51,6 +51,17 @@ INLINE vf int4_offset(const uint8_t *zeros, int32_t j) {
     return __builtin_convertvector(values, vf) + vf_set(int4_base(j));
 }
 
+#if HAS_INT16_DOT
+// Columns 2k and 2k + 1 of outputs 16 j ..< 16 j + 16 as two int16 of a word, times a factor. row: where j is 2 or 3,
+// shifted down by eight bits.
+INLINE vf int4_pairs(vw row, int32_t j) { return (vf)(row & vw_set(j % 2 ? 0x00f000f0u : 0x000f000fu)); }
+INLINE float int4_pairs_factor(int32_t j) { return j % 2 ? 16 : 1; }
+INLINE vi int4_pairs_zero(const uint8_t *zeros, int32_t j) {  // times the factor
+    if (zeros == NULL) return (vi)vw_set(j % 2 ? 16 * INT4_MIDDLE : INT4_MIDDLE);
+    return __builtin_convertvector(*(const v16b *)(zeros + 16 * j), vi) << (j % 2 ? 4 : 0);
+}
+#endif
+
 INLINE vf int4_scale(const uint16_t *scales, int32_t j, bool f16) {
     vw bits = __builtin_convertvector(*(const vh_unaligned *)(scales + 16 * j), vw);
     if (!f16) return (vf)(bits << 16);

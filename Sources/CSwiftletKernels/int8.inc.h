@@ -18,6 +18,12 @@ INLINE float int8_largest(vi v) {
     return scalar_from_bits((uint32_t)largest);
 }
 
+INLINE int32_t vi_sum(vi v) {
+    v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3);
+    return (v[0] + v[1]) + (v[2] + v[3]);
+}
+
 // To nearest even, for magnitudes up to 2^22.
 INLINE vi int8_round(vf x, vf inverse) {
     vf scaled = x * inverse;
@@ -42,7 +48,5 @@ static int32_t quantize_int8(const float *x, int32_t count, float inverse, int8_
         sums += __builtin_convertvector(bytes, vi);
         memcpy(out + c, &bytes, rest < 16 ? (size_t)rest : 16);
     }
-    int32_t sum = 0;
-    for (int32_t i = 0; i < 16; i++) sum += sums[i];
-    return sum;
+    return vi_sum(sums);
 }

@@ -32,7 +32,8 @@ typedef struct {
 /// One level's kernels. [2] entries are indexed by swiftlet_dtype.
 typedef struct {
     swiftlet_task linear[3][2];       // linear_work, item = token chunk x panel; by swiftlet_weights first
-    swiftlet_task quantize_rows[2];   // quantize_work, item = a few rows
+    // quantize_work, item = a few rows; by swiftlet_weights first. NULL where products take x as it is.
+    swiftlet_task quantize_rows[3][2];
     swiftlet_task rms_norm[2];        // rms_norm_work, item = a few rows
     swiftlet_task add_normed;         // the same
     swiftlet_task logits_maximum;     // logits_work, item = a block of the row
@@ -47,6 +48,7 @@ typedef struct {
     swiftlet_task probe_read;         // probe_read_work, item = a chunk
     swiftlet_multiply_probe probe_multiply[2];
     swiftlet_multiply_probe probe_multiply_int8;
+    swiftlet_multiply_probe probe_multiply_int16;  // where x is rounded to that for four-bit weights
     /// The largest magnitude of `count` values; NaN when one is NaN.
     float (*largest_magnitude)(const float *x, int32_t count);
     /// out = x * inverse, rounded to nearest even. Returns the sum of out.
@@ -59,7 +61,7 @@ typedef struct {
 
 enum {
     SWIFTLET_SCRATCH_BYTES = 512 * 1024,
-    SWIFTLET_QUANTIZED_ROWS = 576,  // of activations at once
+    SWIFTLET_ROWS_BYTES = 96 << 20,  // of activations that are integers, at once
     // Tokens of a product's item: enough to amortise bringing the panel into the L2 cache, few enough to hand out evenly.
     SWIFTLET_CHUNK_TOKENS = 96,
     EXPERT_SUM_COLUMNS = 1024,  // of an item
@@ -71,10 +73,9 @@ struct swiftlet_cpu {
     const swiftlet_kernel_table *kernels;
     swiftlet_pool *pool;
     uint8_t *scratch;  // [threads][SWIFTLET_SCRATCH_BYTES]
-    /// Activations as eight-bit integers, for the products that want them so. Room for the widest rows; pages that
-    /// are not used cost nothing.
-    int8_t *quantized;  // [SWIFTLET_QUANTIZED_ROWS][SWIFTLET_MAX_COLUMNS + 64]
-    float quantized_scales[SWIFTLET_QUANTIZED_ROWS];
+    /// Activations as integers, for the products that want them so, and in another order than they came. Room for many
+    /// of the widest rows; pages that are not used cost nothing.
+    uint8_t *quantized, *ordered;  // [SWIFTLET_ROWS_BYTES]
 };
 
 /// The scratch of one thread of the pool (the `thread` its task was given).
@@ -136,11 +137,11 @@ typedef struct {
 typedef struct {
     const swiftlet_cpu *cpu;
     const swiftlet_matrix *matrix;
-    const void *x;          // [tokens, columns], of the dtype or quantised
-    const float *x_scales;  // [tokens], of quantised x
-    const float *bias;      // [rows] or NULL
-    void *out;              // [tokens, outputs]
-    size_t x_stride, out_stride, panel_words;
+    const void *x;      // [tokens, columns], of the dtype, or [tokens], quantised
+    const float *bias;  // [rows] or NULL
+    void *out;          // [tokens, outputs]
+    size_t x_stride;    // in bytes, if x is quantised
+    size_t out_stride, panel_words;
     swiftlet_epilogue epilogue;
     float cap;  // of SWIFTLET_STORE_FLOAT's outputs; 0: none
     int32_t tokens, tokens_per_chunk;
@@ -187,13 +188,26 @@ static inline void fetch_outputs(const linear_work *work, linear_item item) {
     }
 }
 
+/// Rows of x become what products with a matrix multiply.
 typedef struct {
-    const void *x;  // [rows, columns]
-    int8_t *out;    // [rows, columns], each row with room up to a multiple of 64
-    float *scales;  // [rows]
-    size_t x_stride, out_stride;
-    int32_t rows, columns, rows_per_item;
+    const swiftlet_matrix *matrix;
+    const void *x;      // [rows, columns]
+    uint8_t *out;       // [rows]
+    size_t x_stride;
+    size_t out_stride;  // in bytes
+    int32_t rows, rows_per_item;
 } quantize_work;
+
+/// Bytes from row to row of x as such a product takes it, or 0: as it is.
+size_t swiftlet_quantized_stride(const swiftlet_cpu *cpu, const swiftlet_matrix *matrix);
+/// out [rows]: x [rows, columns] as such a product takes it.
+void swiftlet_quantize_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                            int32_t rows, uint8_t *out, size_t out_stride);
+
+/// Eight-bit integers, up to a multiple of 64, then what they are multiples of.
+static inline float *int8_row_scale(int8_t *row, int32_t columns) {
+    return (float *)(void *)(row + (size_t)swiftlet_ceil_div(columns, 64) * 64);
+}
 
 typedef struct {
     const float *logits;  // [tokens, count]

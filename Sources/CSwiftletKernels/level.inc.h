@@ -101,7 +101,7 @@ enum {
 
 #if defined(LEVEL_PORTABLE)
 #define MULTIPLY_F32 "multiply and add"
-#define MADD_INT16 MULTIPLY_F32
+#define MADD_INT16 (HAS_INT16_DOT ? "pmaddwd" : MULTIPLY_F32)
 #elif defined(__aarch64__)
 #define MULTIPLY_F32 "fmla"
 #define MADD_INT16 "mla"
@@ -127,7 +127,12 @@ const swiftlet_kernel_table LEVEL_TABLE = {
         [SWIFTLET_WEIGHTS_INT8] = {linear_int8_f32, linear_int8_bf16},
         [SWIFTLET_WEIGHTS_INT4] = {linear_int4_f32, linear_int4_bf16},
     },
-    .quantize_rows = {quantize_rows_f32, quantize_rows_bf16},
+    .quantize_rows = {
+        [SWIFTLET_WEIGHTS_INT8] = {quantize_rows_f32, quantize_rows_bf16},
+#if HAS_INT16_DOT
+        [SWIFTLET_WEIGHTS_INT4] = {NULL, int4_quantize_rows_bf16},
+#endif
+    },
     .largest_magnitude = largest_magnitude,
     .quantize_int8 = quantize_int8,
     .quantize_int4 = quantize_int4,
@@ -156,4 +161,7 @@ const swiftlet_kernel_table LEVEL_TABLE = {
 #endif
     },
     .probe_multiply_int8 = {probe_multiply_int8, MULTIPLY_INT8, OPERATIONS_INT8 * PROBE_VECTORS_int8},
+#if HAS_INT16_DOT
+    .probe_multiply_int16 = {probe_multiply_int16, MADD_INT16, 64 * PROBE_VECTORS_int8},
+#endif
 };

@@ -1,6 +1,7 @@
 // linear.c: shares out matrix products; gemm.inc.h and gemm_strips.inc.h compute them. Owner: the CPU backend.
 // Invariant: how tokens are cut into chunks depends on speed alone; no output depends on it.
 
+#include "int4.h"
 #include "kernels.h"
 
 enum {
@@ -18,26 +19,30 @@ enum {
 
 static_assert(SWIFTLET_CHUNK_TOKENS * 64 * sizeof(float) + (1 << 16) <= SWIFTLET_SCRATCH_BYTES,
               "sums and x fit the scratch");
-static_assert(SWIFTLET_QUANTIZED_ROWS % SWIFTLET_CHUNK_TOKENS == 0, "rows that are quantised at once are whole chunks");
+static_assert((size_t)SWIFTLET_CHUNK_TOKENS * SWIFTLET_MAX_COLUMNS * 3 <= SWIFTLET_ROWS_BYTES, "a chunk fits");
 
 static int32_t block_words(int32_t tokens) {
     if (tokens < PREFETCH_TOKENS || tokens > SOME_TOKENS) return BLOCK_WORDS_MANY;
     return tokens <= FEW_TOKENS ? BLOCK_WORDS_FEW : BLOCK_WORDS_SOME;
 }
 
-// The rows of x as eight-bit integers, in memory of the cpu's own. An odd number of cache lines from row to row.
-static void quantize_rows(swiftlet_cpu *cpu, linear_work *work) {
-    quantize_work rows = {
-        .x = work->x, .out = cpu->quantized, .scales = cpu->quantized_scales, .x_stride = work->x_stride,
-        .out_stride = (size_t)(swiftlet_ceil_div(work->matrix->columns, 64) | 1) * 64, .rows = work->tokens,
-        .columns = work->matrix->columns,
-        .rows_per_item = swiftlet_ceil_div(QUANTIZE_ELEMENTS, work->matrix->columns),
+size_t swiftlet_quantized_stride(const swiftlet_cpu *cpu, const swiftlet_matrix *matrix) {
+    if (cpu->kernels->quantize_rows[matrix->format][matrix->dtype] == NULL) return 0;
+    int4_layout layout = int4_layout_of(matrix);
+    size_t bytes = matrix->format == SWIFTLET_WEIGHTS_INT4 ? int4_row_bytes(matrix, &layout)
+                                                           : (size_t)matrix->columns + 63 + sizeof(float);
+    // An odd number of cache lines from row to row.
+    return ((bytes + 63) / 64 | 1) * 64;
+}
+
+void swiftlet_quantize_rows(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void *x, size_t x_stride,
+                            int32_t rows, uint8_t *out, size_t out_stride) {
+    quantize_work work = {
+        .matrix = matrix, .x = x, .out = out, .x_stride = x_stride, .out_stride = out_stride, .rows = rows,
+        .rows_per_item = swiftlet_ceil_div(QUANTIZE_ELEMENTS, matrix->columns),
     };
-    int32_t items = swiftlet_ceil_div(rows.rows, rows.rows_per_item);
-    swiftlet_parallel_for(cpu, items, cpu->kernels->quantize_rows[work->matrix->dtype], &rows);
-    work->x = cpu->quantized;
-    work->x_stride = rows.out_stride;
-    work->x_scales = cpu->quantized_scales;
+    swiftlet_parallel_for(cpu, swiftlet_ceil_div(rows, work.rows_per_item),
+                          cpu->kernels->quantize_rows[matrix->format][matrix->dtype], &work);
 }
 
 static void multiply(swiftlet_cpu *cpu, linear_work *work) {
@@ -70,17 +75,21 @@ static void linear(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, const void 
     work.cap = cap;
     work.out = out;
     work.out_stride = out_stride;
-    if (matrix->format != SWIFTLET_WEIGHTS_INT8) {
+    size_t stride = swiftlet_quantized_stride(cpu, matrix);
+    if (stride == 0) {
         multiply(cpu, &work);
         return;
     }
     size_t element = matrix->dtype == SWIFTLET_BFLOAT16 ? 2 : 4;
-    for (int32_t first = 0; first < tokens; first += SWIFTLET_QUANTIZED_ROWS) {
+    int32_t most = (int32_t)(SWIFTLET_ROWS_BYTES / stride) / SWIFTLET_CHUNK_TOKENS * SWIFTLET_CHUNK_TOKENS;
+    for (int32_t first = 0; first < tokens; first += most) {
         linear_work part = work;
-        part.tokens = tokens - first < SWIFTLET_QUANTIZED_ROWS ? tokens - first : SWIFTLET_QUANTIZED_ROWS;
-        part.x = (const uint8_t *)x + (size_t)first * x_stride * element;
+        part.tokens = tokens - first < most ? tokens - first : most;
+        part.x = cpu->quantized;
+        part.x_stride = stride;
         part.out = (uint8_t *)out + (size_t)first * out_stride * output_bytes(&work);
-        quantize_rows(cpu, &part);
+        swiftlet_quantize_rows(cpu, matrix, (const uint8_t *)x + (size_t)first * x_stride * element, x_stride,
+                               part.tokens, cpu->quantized, stride);
         multiply(cpu, &part);
     }
 }

@@ -47,11 +47,11 @@ void swiftlet_linear_ordered(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, c
     size_t output = epilogue == SWIFTLET_STORE_FLOAT || epilogue == SWIFTLET_ADD_FLOAT ? 4 : element;
     // An odd number of cache lines from row to row, as the rows of activations have.
     size_t stride = (((size_t)matrix->columns * element + 63) / 64 | 1) * 64;
-    size_t room = (size_t)SWIFTLET_QUANTIZED_ROWS * (SWIFTLET_MAX_COLUMNS + 64) / stride;
+    size_t room = SWIFTLET_ROWS_BYTES / stride;
     int32_t at_once = room < MAX_ROWS ? (int32_t)room : MAX_ROWS;
     for (int32_t first = 0; first < tokens; first += at_once) {
         order_work work = {
-            .x = (const uint8_t *)x + (size_t)first * x_stride * element, .out = (uint8_t *)cpu->quantized,
+            .x = (const uint8_t *)x + (size_t)first * x_stride * element, .out = cpu->ordered,
             .order = order, .matrix = matrix, .x_stride = x_stride * element, .out_stride = stride,
             .rows = tokens - first < at_once ? tokens - first : at_once,
         };
@@ -60,8 +60,8 @@ void swiftlet_linear_ordered(swiftlet_cpu *cpu, const swiftlet_matrix *matrix, c
         swiftlet_parallel_for(cpu, swiftlet_ceil_div(work.rows, work.rows_per_item), order_rows, &work);
         void *to = (uint8_t *)out + (size_t)first * out_stride * output;
         if (cap > 0)
-            swiftlet_linear_capped(cpu, matrix, cpu->quantized, stride / element, work.rows, bias, cap, to, out_stride);
+            swiftlet_linear_capped(cpu, matrix, cpu->ordered, stride / element, work.rows, bias, cap, to, out_stride);
         else
-            swiftlet_linear(cpu, matrix, cpu->quantized, stride / element, work.rows, bias, epilogue, to, out_stride);
+            swiftlet_linear(cpu, matrix, cpu->ordered, stride / element, work.rows, bias, epilogue, to, out_stride);
     }
 }

@@ -24,9 +24,15 @@ double swiftlet_probe_read(swiftlet_cpu *cpu, const void *memory, size_t bytes, 
     return (double)work.chunks * PROBE_CHUNK_BYTES * passes / seconds;
 }
 
-// Weights of other formats than int8 are widened and multiplied in the dtype.
+bool swiftlet_multiplies_integers(const swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format) {
+    return cpu->kernels->quantize_rows[format][dtype] != NULL;
+}
+
+// Of what weights of a format are multiplied as: integers, or the dtype.
 static const swiftlet_multiply_probe *probe_of(const swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format) {
-    return format == SWIFTLET_WEIGHTS_INT8 ? &cpu->kernels->probe_multiply_int8 : &cpu->kernels->probe_multiply[dtype];
+    const swiftlet_kernel_table *kernels = cpu->kernels;
+    if (!swiftlet_multiplies_integers(cpu, dtype, format)) return &kernels->probe_multiply[dtype];
+    return format == SWIFTLET_WEIGHTS_INT8 ? &kernels->probe_multiply_int8 : &kernels->probe_multiply_int16;
 }
 
 double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format) {

@@ -15,13 +15,14 @@ static void probe_read(void *context, int32_t item, int32_t thread) {
 
 // One multiply-add of float32, or of as many values as an instruction takes of the other types.
 INLINE vf probe_step_f32(vf sum, vw words) { return vf_fma(sum, (vf)words, vf_set(1)); }
-INLINE vf probe_step_int8(vf sum, vw words) {
-#if HAS_INT8_DOT
-    return dot_int8(sum, words, words);
-#else
-    return dot_int16((vf)vw_set(1), sum, (vf)words);
+#if HAS_INT16_DOT || !HAS_INT8_DOT
+INLINE vf probe_step_int16(vf sum, vw words) { return dot_int16((vf)vw_set(1), sum, (vf)words); }
 #endif
-}
+#if HAS_INT8_DOT
+INLINE vf probe_step_int8(vf sum, vw words) { return dot_int8(sum, words, words); }
+#else
+#define probe_step_int8 probe_step_int16
+#endif
 
 // The accumulators of the register tile, each multiplied and added to again and again.
 INLINE void probe_chains(const int32_t vectors, vf (*const step)(vf, vw), void *out) {
@@ -49,6 +50,14 @@ static void probe_multiply_int8(void *context, int32_t item, int32_t thread) {
     const probe_multiply_work *work = context;
     probe_chains(PROBE_VECTORS_int8, probe_step_int8, swiftlet_scratch(work->cpu, thread));
 }
+
+#if HAS_INT16_DOT
+static void probe_multiply_int16(void *context, int32_t item, int32_t thread) {
+    (void)item;
+    const probe_multiply_work *work = context;
+    probe_chains(PROBE_VECTORS_int8, probe_step_int16, swiftlet_scratch(work->cpu, thread));
+}
+#endif
 
 #if defined(LEVEL_AVX512BF16)
 INLINE vf probe_step_bf16(vf sum, vw words) { return dot_bf16(sum, words, words); }

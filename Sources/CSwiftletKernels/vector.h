@@ -52,6 +52,14 @@
 #endif
 #define INT8_X_BIAS (HAS_INT8_DOT && !HAS_NEON ? 128 : 0)
 
+// Whether dot_int16 is an instruction or two, so that bfloat16, which has no dot product there, is rounded to it where
+// weights have four bits. AVX-512's levels expand them in another way.
+#if defined(__SSE2__) && !HAS_AVX512
+#define HAS_INT16_DOT 1
+#else
+#define HAS_INT16_DOT 0
+#endif
+
 // Vectors are passed by value to inlined functions only, so their ABI does not matter.
 #pragma clang diagnostic ignored "-Wpsabi"
 
@@ -65,6 +73,7 @@ typedef int32_t vi __attribute__((vector_size(64)));
 typedef int32_t vi_half __attribute__((vector_size(32)));
 typedef int32_t vi_quarter __attribute__((vector_size(16)));
 typedef int16_t v_int16 __attribute__((vector_size(64)));
+typedef int16_t v_half_int16 __attribute__((vector_size(32), aligned(2)));
 typedef float vf_unaligned __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t vw_unaligned __attribute__((vector_size(64), aligned(4)));
 
@@ -159,15 +168,19 @@ INLINE vf dot_int8(vf acc, vw w, vw x) {
 // A word's even and odd bytes as two int16.
 INLINE vf int8_even(vw w) { return (vf)((v_int16)(w << 8) >> 8); }
 INLINE vf int8_odd(vw w) { return (vf)((v_int16)w >> 8); }
+#endif
 
-// acc + the sum of two products of int16. Of eight-bit values, so that nothing can overflow.
+#if HAS_INT16_DOT || !HAS_INT8_DOT
+// acc + the sum of two products of int16. Of values so small that nothing can overflow.
 INLINE vf dot_int16(vf acc, vf w, vf x) {
 #if HAS_AVX512
     return (vf)((vi)acc + (vi)_mm512_madd_epi16((__m512i)w, (__m512i)x));
 #elif defined(LEVEL_AVX2)
-    __m256i low = _mm256_madd_epi16(HALF256(w, 0), HALF256(x, 0));
-    __m256i high = _mm256_madd_epi16(HALF256(w, 1), HALF256(x, 1));
-    return (vf)((vi)acc + (vi)FROM_HALVES256(low, high));
+    __m256i low = _mm256_add_epi32(HALF256(acc, 0), _mm256_madd_epi16(HALF256(w, 0), HALF256(x, 0)));
+    __m256i high = _mm256_add_epi32(HALF256(acc, 1), _mm256_madd_epi16(HALF256(w, 1), HALF256(x, 1)));
+    // Else the compiler adds several products first, for which there are no registers.
+    __asm__("" : "+x"(low), "+x"(high));
+    return (vf)FROM_HALVES256(low, high);
 #elif defined(__SSE2__)
 #define MADD_QUARTER(i) (vi_quarter)_mm_madd_epi16((__m128i)QUARTER(w, i), (__m128i)QUARTER(x, i))
     return (vf)((vi)acc + FROM_QUARTERS(MADD_QUARTER(0), MADD_QUARTER(1), MADD_QUARTER(2), MADD_QUARTER(3)));

@@ -12,7 +12,7 @@ package struct RooflineReport: Sendable {
     package let threads: Int
     /// What products in the compute type are made of.
     package let instruction: String
-    /// What products of eight-bit integers are made of, if there are any.
+    /// What products of integers are made of, if there are any.
     package let integerInstruction: String?
 
     package init(

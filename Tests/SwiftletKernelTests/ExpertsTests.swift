@@ -84,7 +84,7 @@ extension Kernels {
                 _ pool: Pool, _ experts: inout swiftlet_experts, _ group: Range<Int>, _ adds: Bool,
                 _ out: inout [Float], _ outStride: Int
             ) {
-                let bytes = swiftlet_experts_workspace_bytes(&experts, Int32(group.count))
+                let bytes = swiftlet_experts_workspace_bytes(pool.cpu, &experts, Int32(group.count))
                 // What an earlier layer left there is of no account.
                 let workspace = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
                 workspace.initializeMemory(as: UInt8.self, repeating: 0xff, count: bytes)

@@ -46,6 +46,15 @@ let supportedLevels: [swiftlet_level] = [
 
 func name(of level: swiftlet_level) -> String { String(cString: swiftlet_level_name(level)) }
 
+/// Whether bfloat16 is rounded to sixteen bits where weights have four.
+func roundsToInt16(_ level: swiftlet_level) -> Bool {
+    #if arch(x86_64)
+    [SWIFTLET_LEVEL_PORTABLE, SWIFTLET_LEVEL_AVX2, SWIFTLET_LEVEL_AVX2VNNI].contains(level)
+    #else
+    false
+    #endif
+}
+
 /// A `swiftlet_cpu` that is destroyed with its owner.
 final class Pool {
     let cpu: OpaquePointer
@@ -116,11 +125,11 @@ func rounded(_ values: [Float], to dtype: swiftlet_dtype) -> [Float] {
 // MARK: - int8
 
 /// A row as eight-bit integers and what one of them stands for: the largest magnitude becomes 127.
-func quantized(_ row: some Collection<Float>) -> (integers: [Int], scale: Float) {
+func quantized(_ row: some Collection<Float>, most: Float = 127) -> (integers: [Int], scale: Float) {
     let largest = row.map(\.magnitude).max() ?? 0
     guard largest >= 1e-30 else { return (row.map { _ in 0 }, 0) }
-    let inverse = 127 / largest
-    return (row.map { Int(($0 * inverse).rounded(.toNearestOrEven)) }, largest / 127)
+    let inverse = most / largest
+    return (row.map { Int(($0 * inverse).rounded(.toNearestOrEven)) }, largest / most)
 }
 
 /// A buffer of the compute dtype.

@@ -19,6 +19,7 @@ extension Kernels {
             var quantizedWeights: [(integers: [Int], scale: Float)] = []  // [rows], of int8 weights
             var quantizedX: [(integers: [Int], scale: Float)] = []  // [tokens], of int8 weights
             var int4: Int4Weights?
+            var roundedX: [Double]?  // [tokens, stride], of int4 weights and bfloat16
             var stride: Int
             var bias: [Float]?  // [rows]
             var initial: [Float]  // [tokens, outputs]
@@ -53,14 +54,29 @@ extension Kernels {
                     let int4 = Int4Weights(rows: rowCount, columns: columns, &random)
                     weights = int4.values
                     self.int4 = int4
+                    if dtype == SWIFTLET_BFLOAT16 { roundedX = roundedToInt16() }
                 }
                 guard format == SWIFTLET_WEIGHTS_INT8 else { return }
                 quantizedWeights = (0..<rowCount).map { quantized(weights[$0 * columns..<($0 + 1) * columns]) }
                 quantizedX = (0..<tokens).map { quantized(x[$0 * stride..<$0 * stride + columns]) }
             }
 
+            /// x as integers of sixteen bits, with a scale for each block of columns.
+            private func roundedToInt16() -> [Double] {
+                let width = int4?.groups.columns == 32 || int4?.groups.columns == 0 && columns <= 32 ? 32 : 64
+                var result = x.map { Double($0) }
+                for token in 0..<tokens {
+                    for first in Swift.stride(from: 0, to: columns, by: width) {
+                        let range = token * stride + first..<token * stride + min(first + width, columns)
+                        let (integers, scale) = quantized(x[range], most: 32767)
+                        for (index, integer) in zip(range, integers) { result[index] = Double(integer) * Double(scale) }
+                    }
+                }
+                return result
+            }
+
             /// W x + bias of one row, and the sum of the terms' magnitudes.
-            func exact(_ token: Int, _ row: Int) -> (value: Double, magnitude: Double) {
+            func exact(_ token: Int, _ row: Int, _ level: swiftlet_level) -> (value: Double, magnitude: Double) {
                 var value = Double(bias?[row] ?? 0)
                 var magnitude = abs(value)
                 if format == SWIFTLET_WEIGHTS_INT8 {
@@ -70,8 +86,10 @@ extension Kernels {
                     let term = Double(sum) * Double(x.scale) * Double(weights.scale)
                     return (value + term, magnitude + abs(term))
                 }
+                let rounded = roundsToInt16(level) ? roundedX : nil
                 for column in 0..<columns {
-                    let term = Double(weights[row * columns + column]) * Double(x[token * stride + column])
+                    let at = token * stride + column
+                    let term = Double(weights[row * columns + column]) * (rounded?[at] ?? Double(x[at]))
                     value += term
                     magnitude += abs(term)
                 }
@@ -79,15 +97,17 @@ extension Kernels {
             }
 
             /// The output and how far from it a result may be.
-            func expected(_ token: Int, _ output: Int) -> (value: Double, tolerance: Double) {
-                let (value, magnitude) = exact(token, output)
+            func expected(
+                _ token: Int, _ output: Int, _ level: swiftlet_level
+            ) -> (value: Double, tolerance: Double) {
+                let (value, magnitude) = exact(token, output, level)
                 var wanted = value
                 var tolerance = magnitude * 6e-7
                 if epilogue == SWIFTLET_ADD_FLOAT {
                     wanted += Double(initial[token * outputs + output])
                     tolerance += 1e-6
                 } else if gated {
-                    let (up, upMagnitude) = exact(token, outputs + output)
+                    let (up, upMagnitude) = exact(token, outputs + output, level)
                     let active = epilogue == SWIFTLET_GATED_SILU ? silu(value) : gelu(value)
                     wanted = active * up
                     tolerance = tolerance * 1.2 * abs(up) + abs(active) * upMagnitude * 6e-7 + abs(wanted) * 2e-6
@@ -125,12 +145,13 @@ extension Kernels {
                 return out
             }
 
-            func check(_ result: Elements, _ label: String) {
+            func check(_ result: Elements, _ level: swiftlet_level) {
+                let label = name(of: level)
                 let values = result.values
                 var worst = 0.0
                 for token in 0..<tokens {
                     for output in 0..<outputs {
-                        let (wanted, tolerance) = expected(token, output)
+                        let (wanted, tolerance) = expected(token, output, level)
                         worst = max(worst, abs(Double(values[token * outStride + output]) - wanted) / tolerance)
                         if values[token * outStride + output].isNaN { worst = .infinity }
                     }
@@ -171,7 +192,7 @@ extension Kernels {
                 let problem = randomProblem(
                     seed, swiftlet_dtype(rawValue: dtype), swiftlet_weights(rawValue: format))
                 for (level, pool) in pools {
-                    problem.check(problem.run(pool, groups: [0..<problem.tokens]), name(of: level))
+                    problem.check(problem.run(pool, groups: [0..<problem.tokens]), level)
                 }
             }
         }
@@ -193,9 +214,9 @@ extension Kernels {
                 rows: 10, columns: 33, tokens: 700, dtype: dtype, format: format, epilogue: SWIFTLET_STORE, seed: 13)
             for level in supportedLevels {
                 let pool = Pool(level, threads: 2)
-                problem.check(problem.run(pool, groups: [0..<9]), name(of: level))
-                many.check(many.run(pool, groups: [0..<205]), name(of: level))
-                more.check(more.run(pool, groups: [0..<700]), name(of: level))
+                problem.check(problem.run(pool, groups: [0..<9]), level)
+                many.check(many.run(pool, groups: [0..<205]), level)
+                more.check(more.run(pool, groups: [0..<700]), level)
             }
         }
 

@@ -88,7 +88,7 @@ typedef struct {
 
 /// Bytes that the operation below wants to work in for up to `tokens` tokens (`words` are not looked at). They are
 /// bounded: more tokens than there is room for go through the experts in several turns.
-size_t swiftlet_experts_workspace_bytes(const swiftlet_experts *experts, int32_t tokens);
+size_t swiftlet_experts_workspace_bytes(const swiftlet_cpu *cpu, const swiftlet_experts *experts, int32_t tokens);
 
 /// out (float32) [tokens, hidden] = or += the sum over the per_token experts with a token's largest logits
 /// [tokens, count] of softmax(logits) * down(activation(gate, up)), from the lowest expert number to the highest. The
@@ -183,6 +183,8 @@ double swiftlet_probe_read(swiftlet_cpu *cpu, const void *memory, size_t bytes, 
 /// this format are made of at this level. Returns operations a second (a multiplication and an addition are two). Takes
 /// a few milliseconds.
 double swiftlet_probe_multiply(swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format);
+/// Whether products with weights of this format are of integers: activations are rounded to them first.
+bool swiftlet_multiplies_integers(const swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format);
 /// What that instruction is called.
 const char *swiftlet_probe_instruction(const swiftlet_cpu *cpu, swiftlet_dtype dtype, swiftlet_weights format);
 

@@ -6,7 +6,7 @@ package struct MachineLimits: Sendable, Hashable {
     /// Bytes a second from memory and from the last cache.
     package var memory: Double
     package var cache: Double
-    /// Operations a second in products of the compute type, and of eight-bit integers (0 where they are not used).
+    /// Operations a second in products of the compute type, and of integers (0 where they are not used).
     package var peak: Double
     package var integerPeak: Double
 
@@ -61,7 +61,7 @@ package struct MachineLimits: Sendable, Hashable {
 package final class MachineProbe {
     private let backend: CPUBackend
     private let pages: CPUPages
-    private let hasIntegerProducts: Bool
+    private let integers: EngineConfig.Quantization?
     private let cacheSample: Int
     private var place = 0
     private var last = MachineLimits(memory: 0, cache: 0, peak: 0)
@@ -71,10 +71,10 @@ package final class MachineProbe {
     /// Bytes of one reading.
     private static let sampleSize = 32 << 20
 
-    /// - Parameter hasIntegerProducts: Whether the peak of eight-bit integers is measured too.
-    package init(_ backend: CPUBackend, hasIntegerProducts: Bool = false) throws(LLMError) {
+    /// - Parameter integers: The weights whose products of integers are measured too.
+    package init(_ backend: CPUBackend, integers: EngineConfig.Quantization? = nil) throws(LLMError) {
         self.backend = backend
-        self.hasIntegerProducts = hasIntegerProducts
+        self.integers = integers
         pages = try CPUPages(byteCount: Self.memorySize, for: "the bandwidth probe")
         // Untouched pages would all be the one page of zeros.
         pages.memory.initializeMemory(as: UInt8.self, repeating: 1, count: Self.memorySize)
@@ -96,8 +96,8 @@ package final class MachineProbe {
             backend.readBandwidth(pages.memory, byteCount: cacheSample, passes: 8)
         }
         best(work?.floatOperations, \.peak) { backend.multiplyPeak(nil) }
-        if hasIntegerProducts {
-            best(work?.integerOperations, \.integerPeak) { backend.multiplyPeak(.int8) }
+        if let integers {
+            best(work?.integerOperations, \.integerPeak) { backend.multiplyPeak(integers) }
         }
         return last
     }

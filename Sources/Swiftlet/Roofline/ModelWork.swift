@@ -13,7 +13,7 @@ package struct OperationWork: Sendable, Hashable {
     package var cacheBytes = 0.0
     /// In products of the compute type; a multiplication and an addition are two.
     package var floatOperations = 0.0
-    /// In products of eight-bit integers.
+    /// In products of integers.
     package var integerOperations = 0.0
 
     package init(
@@ -68,6 +68,7 @@ package struct ModelWork: Sendable {
     package let config: ModelConfig
     private let dtype: swiftlet_dtype
     private let quantization: WeightQuantization
+    private let integerProducts: Set<EngineConfig.Quantization>
     /// How far layers look back, and how many of them do.
     private let windows: [(window: Int?, layers: Int)]
     /// Of one token's keys and values in one layer.
@@ -77,11 +78,12 @@ package struct ModelWork: Sendable {
 
     package init(
         _ config: ModelConfig, dtype: swiftlet_dtype, quantization: WeightQuantization = WeightQuantization(),
-        kvCacheType: EngineConfig.KVCacheType = .automatic
+        kvCacheType: EngineConfig.KVCacheType = .automatic, integerProducts: Set<EngineConfig.Quantization> = [.int8]
     ) {
         self.config = config
         self.dtype = dtype
         self.quantization = quantization
+        self.integerProducts = integerProducts
         windows = Dictionary(grouping: config.slidingWindows) { $0 }.map { ($0.key, $0.value.count) }
         bytesPerCachedToken = kvCacheType.bytesPerToken(config, dtype)
         bytesPerActivation = dtype == SWIFTLET_BFLOAT16 ? 2 : 4
@@ -123,10 +125,10 @@ package struct ModelWork: Sendable {
         let operations = 2 * Double(rows) * Double(columns) * Double(tokens)
         var work = OperationWork(
             memoryBytes: Double(WeightQuantization.bytes(rows: rows, columns: columns, kind, dtype)))
-        switch kind {
-        case .int8: work.integerOperations = operations
-        // Four-bit weights are widened and multiplied in the compute type.
-        case nil, .int4: work.floatOperations = operations
+        if let kind, integerProducts.contains(kind) {
+            work.integerOperations = operations
+        } else {
+            work.floatOperations = operations
         }
         return work
     }

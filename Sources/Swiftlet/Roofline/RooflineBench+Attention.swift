@@ -8,7 +8,7 @@ extension RooflineBench {
         let blockCount = max(maxContext / Self.blockSize, min(2048, Int(Self.passBytes / blockBytes)))
         let pool = try AttentionPool(bench: self, blockCount: blockCount)
         pool.fill()
-        for context in contexts([128, 1024, 4096]) {
+        for context in contexts([128, 1024, 4096, 32768]) {
             for rows in Self.rowCounts where rows * context <= blockCount * Self.blockSize {
                 let sequences = Array(repeating: ModelWork.Sequence(rows: 1, context: context), count: rows)
                 measure(.attentionDecode, "context \(context)", rows: rows, sequences, pool)

@@ -26,7 +26,7 @@ package final class RooflineBench {
     /// The longest context that is measured.
     let maxContext: Int
     private let isQuick: Bool
-    private let hasIntegerProducts: Bool
+    private let integers: EngineConfig.Quantization?
     private let probe: MachineProbe
     private var samples: [MachineLimits] = []
     private var cells: [Roofline.Cell] = []
@@ -48,9 +48,7 @@ package final class RooflineBench {
         config = shape
         self.isQuick = isQuick
         modelName = files.name
-        work = ModelWork(
-            shape, dtype: dtype, quantization: quantization, kvCacheType: engine.kvCacheType)
-        maxContext = min(shape.maximumLength, 4096)
+        maxContext = min(shape.maximumLength, 32768)
         try Self.checkFits(
             MemoryPlan(
                 config: shape, engine: engine, dtype: dtype, maxModelLength: maxContext, maxBatchedTokens: Self.maxRows,
@@ -59,13 +57,17 @@ package final class RooflineBench {
         backend = try CPUBackend(
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(),
             isPinned: engine.pinThreads, dtype: dtype, kvCacheType: engine.kvCacheType)
+        let integerProducts = backend.integerProducts
+        work = ModelWork(
+            shape, dtype: dtype, quantization: quantization, kvCacheType: engine.kvCacheType,
+            integerProducts: integerProducts)
         weights = try WeightLoader(
             shard: Shard(whole: shape), backend: backend,
             source: checkpoint.map { .checkpoint($0) } ?? .random(seed: engine.seed ?? 0),
             quantization: WeightQuantization(engine)
         ).load(positions: maxContext)
-        hasIntegerProducts = quantization.layers == .int8
-        probe = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts)
+        integers = quantization.layers.flatMap { integerProducts.contains($0) ? $0 : nil }
+        probe = try MachineProbe(backend, integers: integers)
     }
 
     private static func checkFits(_ plan: MemoryPlan) throws(LLMError) {
@@ -79,8 +81,8 @@ package final class RooflineBench {
 
     /// What products in the compute type are made of.
     package var instruction: String { backend.multiplyInstruction(nil) }
-    /// What products with int8 weights are made of, if there are any.
-    package var integerInstruction: String? { hasIntegerProducts ? backend.multiplyInstruction(.int8) : nil }
+    /// What products of integers are made of, if there are any.
+    package var integerInstruction: String? { integers.map { backend.multiplyInstruction($0) } }
 
     /// Measures everything. `report` is told what comes next.
     package func run(_ report: (String) -> Void) throws(LLMError) -> Roofline {

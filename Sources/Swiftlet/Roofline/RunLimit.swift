@@ -66,7 +66,7 @@ package final class RunProbe {
     /// The most memory that this process had resident up to the end of the first run, probes left out.
     package private(set) var peakMemory: Int?
     private let backend: CPUBackend
-    private let hasIntegerProducts: Bool
+    private let integers: EngineConfig.Quantization?
     /// Only from the end of the first run on: its memory is not the engine's.
     private var probe: MachineProbe?
     private var last: MachineLimits
@@ -81,13 +81,15 @@ package final class RunProbe {
         let shape = try loader.shape(of: files)
         let quantization = WeightQuantization(engine, stored: shape.storedQuantization)
         let dtype = loader.dataType(of: shape, engine.loadFormat == .dummy ? nil : try Checkpoint(files))
-        self.model = ModelWork(
-            shape, dtype: dtype, quantization: quantization, kvCacheType: engine.kvCacheType)
-        hasIntegerProducts = quantization.layers == .int8
         backend = try CPUBackend(
             level: engine.cpuLevel, threads: engine.threads ?? Platform.coreCount(), isPinned: engine.pinThreads,
             dtype: dtype, kvCacheType: engine.kvCacheType)
-        last = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts).measureWarm()
+        let integerProducts = backend.integerProducts
+        self.model = ModelWork(
+            shape, dtype: dtype, quantization: quantization, kvCacheType: engine.kvCacheType,
+            integerProducts: integerProducts)
+        integers = quantization.layers.flatMap { integerProducts.contains($0) ? $0 : nil }
+        last = try MachineProbe(backend, integers: integers).measureWarm()
         Platform.resetPeakMemory()
     }
 
@@ -95,7 +97,7 @@ package final class RunProbe {
     package func limits() throws(LLMError) -> MachineLimits {
         if probe == nil {
             peakMemory = Platform.peakMemory()
-            probe = try MachineProbe(backend, hasIntegerProducts: hasIntegerProducts)
+            probe = try MachineProbe(backend, integers: integers)
         }
         let before = last
         last = probe!.measureWarm()
@@ -103,7 +105,7 @@ package final class RunProbe {
     }
 
     /// What products with weights are made of.
-    package var instruction: String { backend.multiplyInstruction(hasIntegerProducts ? .int8 : nil) }
+    package var instruction: String { backend.multiplyInstruction(integers) }
 }
 
 extension MachineProbe {

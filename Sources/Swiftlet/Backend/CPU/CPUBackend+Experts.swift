@@ -70,7 +70,7 @@ extension CPUBackend {
 
     package func makeWorkspace(of experts: CPUExperts?, maxTokens: Int) throws(LLMError) -> CPUBuffer {
         let bytes = experts.map { experts in
-            withUnsafePointer(to: experts.value) { swiftlet_experts_workspace_bytes($0, Int32(maxTokens)) }
+            withUnsafePointer(to: experts.value) { swiftlet_experts_workspace_bytes(cpu, $0, Int32(maxTokens)) }
         }
         return try CPUBuffer(rows: 1, columns: (bytes ?? 0) / 4, dtype: SWIFTLET_FLOAT32)
     }

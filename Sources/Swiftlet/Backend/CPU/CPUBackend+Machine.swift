@@ -25,6 +25,11 @@ extension CPUBackend {
         swiftlet_probe_multiply(cpu, dtype, Self.format(quantization))
     }
 
+    /// The weights whose products are of integers: activations are rounded to them first.
+    var integerProducts: Set<EngineConfig.Quantization> {
+        Set([.int8, .int4].filter { swiftlet_multiplies_integers(cpu, dtype, Self.format($0)) })
+    }
+
     /// The instruction that they use.
     func multiplyInstruction(_ quantization: EngineConfig.Quantization?) -> String {
         String(cString: swiftlet_probe_instruction(cpu, dtype, Self.format(quantization)))
