@@ -42,7 +42,26 @@ static void check_embed(check *c, const batch *b, uint64_t words, int max_rows, 
     compare(c, "embed", floats_of(c, x, count), want, count, 0, 1e-6);
 }
 
+static void check_gather(check *c, int rows, int columns, const int *ends, int ranks) {
+    size_t count = (size_t)rows * (size_t)columns;
+    float *whole = random_floats(c, count), *parts = host_memory(c, 4 * count);
+    for (int rank = 0, begin = 0; rank < ranks; begin = ends[rank++])
+        for (int r = 0; r < rows; r++)
+            for (int i = begin; i < ends[rank]; i++)
+                parts[rows * begin + r * (ends[rank] - begin) + i - begin] = whole[r * columns + i];
+    uint64_t in = device_floats(c, parts, count), places = device_memory(c, ends, (size_t)ranks * sizeof(int));
+    uint64_t out = device_memory(c, NULL, 4 * count);
+    grid g = {(unsigned)(columns + 255) / 256, (unsigned)rows, 1};
+    RUN(c, "gather_columns", g, 256, &in, &places, &ranks, &rows, &columns, &out);
+    compare(c, "gather_columns", floats_of(c, out, count), whole, count, 0, 0);
+    end_case(c);
+}
+
 void check_steps(check *c) {
+    static const int ends[] = {64, 70, 331};
+    check_gather(c, 3, 331, ends, 3);
+    check_gather(c, 1, 70, ends, 2);
+    check_gather(c, 5, 64, ends, 1);
     static const int rows[][6] = {{1, 1, 1, 1, 1, 1}, {1, 37, 1, 2, 90, 1}, {200, 1, 1, 30, 1, 7}};
     static const int contexts[][6] = {{1, 16, 17, 300, 64, 65}, {3, 37, 513, 2, 150, 1}, {257, 1, 16, 31, 90, 7}};
     for (int i = 0; i < 3; i++) {

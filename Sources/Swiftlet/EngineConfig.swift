@@ -15,7 +15,8 @@ public struct EngineConfig: Sendable, Hashable {
         /// A GPU, if there is one and it can run this model with these options; otherwise the CPU.
         case automatic = "auto"
         case cpu
-        /// A GPU of NVIDIA's, the first that CUDA_VISIBLE_DEVICES leaves. Its libraries are opened at run time.
+        /// A GPU of NVIDIA's for each rank, the first ones that CUDA_VISIBLE_DEVICES leaves. Their libraries are opened
+        /// at run time.
         case cuda
     }
 
@@ -115,8 +116,8 @@ public struct EngineConfig: Sendable, Hashable {
     /// Threads that compute, the engine's own included. Default: the cores this process may use, each counted once
     /// however many hardware threads it has.
     public var threads: Int?
-    /// Ranks that share the model, each with a part of every layer and of the threads (`tensor_parallel_size`). Default
-    /// 1; at most the model's query heads.
+    /// Ranks that share the model, each with a part of every layer and of the threads, or a GPU
+    /// (`tensor_parallel_size`). Default 1; at most the model's query heads.
     public var tensorParallelSize: Int
     /// Where they run. Default threads.
     public var rankPlacement: RankPlacement = .threads

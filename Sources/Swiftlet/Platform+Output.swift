@@ -69,14 +69,7 @@ final class SpoolFile {
 
     /// How many bytes there were: fewer than fit only at the end, none behind it.
     func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
-        var done = 0
-        while done < buffer.count {
-            let count = Platform.readSome(descriptor, buffer.baseAddress! + done, buffer.count - done)
-            if count < 0 && errno == EINTR { continue }
-            if count <= 0 { break }
-            done += count
-        }
-        return done
+        Platform.readAll(into: buffer, from: descriptor)
     }
 }
 
@@ -95,14 +88,22 @@ extension Platform {
         return descriptor
     }
 
-    fileprivate static func readSome(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
-        #if canImport(Darwin)
-        Darwin.read(descriptor, buffer, count)
-        #elseif canImport(Musl)
-        Musl.read(descriptor, buffer, count)
-        #else
-        Glibc.read(descriptor, buffer, count)
-        #endif
+    /// How many bytes there were: fewer than fit only at the end, or when something failed.
+    static func readAll(into buffer: UnsafeMutableRawBufferPointer, from descriptor: Int32) -> Int {
+        var done = 0
+        while done < buffer.count {
+            #if canImport(Darwin)
+            let count = Darwin.read(descriptor, buffer.baseAddress! + done, buffer.count - done)
+            #elseif canImport(Musl)
+            let count = Musl.read(descriptor, buffer.baseAddress! + done, buffer.count - done)
+            #else
+            let count = Glibc.read(descriptor, buffer.baseAddress! + done, buffer.count - done)
+            #endif
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { break }
+            done += count
+        }
+        return done
     }
 
     /// What the system said when something could not be written.

@@ -60,25 +60,8 @@ package final class PrivateFolder: Sendable {
             status.st_mode & 0o022 == 0, status.st_size > 0, Int(status.st_size) <= limit
         else { return nil }
         var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
-        let count = bytes.withUnsafeMutableBytes { Self.fill($0, from: file) }
+        let count = bytes.withUnsafeMutableBytes { Platform.readAll(into: $0, from: file) }
         return count == bytes.count ? bytes : nil
-    }
-
-    private static func fill(_ buffer: UnsafeMutableRawBufferPointer, from file: Int32) -> Int {
-        var done = 0
-        while done < buffer.count {
-            #if canImport(Darwin)
-            let count = Darwin.read(file, buffer.baseAddress! + done, buffer.count - done)
-            #elseif canImport(Musl)
-            let count = Musl.read(file, buffer.baseAddress! + done, buffer.count - done)
-            #else
-            let count = Glibc.read(file, buffer.baseAddress! + done, buffer.count - done)
-            #endif
-            if count < 0 && errno == EINTR { continue }
-            if count <= 0 { break }
-            done += count
-        }
-        return done
     }
 
     /// Writes a file as a whole: under another name, to the disk, and then under its own.

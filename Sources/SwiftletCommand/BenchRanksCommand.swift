@@ -73,14 +73,24 @@ package struct BenchRanksCommand: AsyncParsableCommand {
     private var ranks: Int { engine.tensorParallelSize ?? 2 }
 
     private func measure(_ options: EngineOptions) throws -> [Pair] {
+        guard options.device == .cuda else {
+            return try measure(options) { (loader) throws(LLMError) in try loader.load() }
+        }
+        let libraries = CUDALibraries()
+        return try measure(options) { (loader) throws(LLMError) in try loader.load(libraries) }
+    }
+
+    private func measure<B: Backend>(
+        _ options: EngineOptions, _ load: (ModelLoader) throws(LLMError) -> (Engine<B>, LoadedModel)
+    ) throws -> [Pair] {
         var config = options.config
         // Steps until both have warmed up, and room for all that are measured.
         let warmUp = 4
         config.maxModelLength = inputLength + warmUp + pairs + 1
         config.maxSequences = batchSize
         config.seed = config.seed ?? 0
-        let several = try load(config, options, ranks)
-        let one = try load(config, options, 1)
+        let several = try start(config, options, ranks, load)
+        let one = try start(config, options, 1, load)
         for engine in [one, several] {
             while engine.statistics.generatedTokens < batchSize * warmUp, try engine.step() {}
         }
@@ -91,15 +101,16 @@ package struct BenchRanksCommand: AsyncParsableCommand {
         }
     }
 
-    private func load(
-        _ config: EngineConfig, _ options: EngineOptions, _ ranks: Int
-    ) throws(LLMError) -> Engine<CPUBackend> {
+    private func start<B: Backend>(
+        _ config: EngineConfig, _ options: EngineOptions, _ ranks: Int,
+        _ load: (ModelLoader) throws(LLMError) -> (Engine<B>, LoadedModel)
+    ) throws(LLMError) -> Engine<B> {
         var config = config
         config.tensorParallelSize = ranks
-        let (engine, model) = try ModelLoader(
-            model: options.model, tokenizerPath: options.tokenizer, config: config,
-            logger: options.logger(environment: ProcessInfo.processInfo.environment)
-        ).load()
+        let (engine, model) = try load(
+            ModelLoader(
+                model: options.model, tokenizerPath: options.tokenizer, config: config,
+                logger: options.logger(environment: ProcessInfo.processInfo.environment)))
         if !options.quiet { Console.note(model.summary) }
         let workload = BenchWorkload.random(
             count: batchSize, inputLength: inputLength, outputLength: 1, vocabularySize: model.vocabularySize,
@@ -113,7 +124,7 @@ package struct BenchRanksCommand: AsyncParsableCommand {
         return engine
     }
 
-    private static func seconds(_ engine: Engine<CPUBackend>) throws(LLMError) -> Double {
+    private static func seconds<B: Backend>(_ engine: Engine<B>) throws(LLMError) -> Double {
         // The other engine's threads spin for a moment before they let go of their cores.
         Platform.sleep(microseconds: 2000)
         let start = Platform.monotonicSeconds()

@@ -83,7 +83,8 @@ package struct EngineOptions: ParsableArguments {
 
     @Option(
         name: [.long, .customLong("tp", withSingleDash: true)],
-        help: ArgumentHelp("Ranks that share the model and the threads (default: 1).", valueName: "count"))
+        help: ArgumentHelp(
+            "Ranks that share the model and the threads, or have a GPU each (default: 1).", valueName: "count"))
     package var tensorParallelSize: Int?
 
     @Flag(

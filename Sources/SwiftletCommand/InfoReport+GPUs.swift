@@ -16,9 +16,11 @@ extension InfoReport {
         text += Self.line("driver", gpus.driverVersion.map { "CUDA \($0)" })
         if gpus.gpus.isEmpty { text += Self.line("found", "none") }
         for library in gpus.libraries {
-            text += Self.line("library", library.path.map { "\(library.purpose): \($0)" } ?? library.problem)
+            text += Self.line("library", (library.path ?? library.problem).map { "\(library.purpose): \($0)" })
         }
-        return text
+        guard gpus.libraries.contains(where: { $0.path == nil }) else { return text }
+        let folders = gpus.searchedFolders + ["where the system's loader looks"]
+        return text + Self.line("searched", folders.joined(separator: ", "))
     }
 
     package static func write(_ gpus: CUDAInfo, to json: inout JSONWriter) {

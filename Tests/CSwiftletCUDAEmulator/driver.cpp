@@ -1,17 +1,11 @@
-// driver.cpp: devices, contexts, modules and launches of the emulated driver.
+// driver.cpp: devices and contexts of the emulated driver.
 //
-// Two devices of compute capability 9.0 that run nothing at the same time. Owner: tests of the CUDA backend.
-// Invariant: a module is a shared object that compiler.cpp made; its kernels run under its own lock, because what they
-// share within a block are its static variables.
-
-#include <dlfcn.h>
-#include <unistd.h>
+// Four devices of compute capability 9.0. Owner: tests of the CUDA backend.
+// Invariant: a device that has failed says so in every call until its context is released.
 
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <mutex>
 
 #include "emulator.h"
@@ -20,7 +14,7 @@ namespace emulator {
 
 namespace {
 
-enum : int { DEVICES = 2 };
+enum : int { DEVICES = 4 };
 
 struct Device {
     std::atomic<int> users{0};
@@ -30,18 +24,8 @@ Device devices[DEVICES];
 std::atomic<bool> is_initialized{false};
 std::atomic<int> objects{0};
 thread_local Device *current = nullptr;
-
-struct Module;
-struct Function {
-    Module *module;
-    Kernel kernel;
-};
-
-struct Module {
-    void *library = nullptr;
-    std::mutex lock;
-    std::map<std::string, std::unique_ptr<Function>> functions;
-};
+std::mutex message_lock;
+std::string last_message;  // of a stream's own thread, which nobody asks
 
 int initialize(unsigned flags) {
     if (flags != 0) return invalid_value;
@@ -153,102 +137,11 @@ int get_context(void **context) {
     return success;
 }
 
-// --- Modules -------------------------------------------------------------------------------------------------------
-
-/// An image begins with eight letters and its size; a shared object follows.
-int load_module(void **handle, const void *image) {
-    int status = enter(Call::unsafe);
-    if (status != success) return status;
-    if (memcmp(image, "SWIFTEMU", 8) != 0) return invalid_image;
-    uint64_t size;
-    memcpy(&size, (const char *)image + 8, 8);
-    char path[] = "/tmp/swiftlet-module-XXXXXX";
-    int file = mkstemp(path);
-    if (file < 0) return out_of_memory;
-    bool written = write(file, (const char *)image + 16, size) == (ssize_t)size;
-    close(file);
-    void *library = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : nullptr;
-    unlink(path);
-    if (!library) {
-        message() = written ? dlerror() : "no space for a module";
-        return invalid_image;
-    }
-    *(const swiftlet_emulated_calls **)dlsym(library, "swiftlet_calls") = device_calls();
-    Module *module = new Module;
-    module->library = library;
-    *handle = module;
-    count_object(1);
-    return success;
-}
-
-int unload_module(void *handle) {
-    int status = enter(Call::unsafe);
-    if (status != success && current == nullptr) return status;
-    Module *module = (Module *)handle;
-    dlclose(module->library);
-    delete module;
-    count_object(-1);
-    return success;
-}
-
-int get_function(void **handle, void *module_handle, const char *name) {
-    int status = enter(Call::any);
-    if (status != success) return status;
-    Module *module = (Module *)module_handle;
-    std::lock_guard guard(module->lock);
-    auto find = [&](const std::string &symbol) { return dlsym(module->library, symbol.c_str()); };
-    std::unique_ptr<Function> &function = module->functions[name];
-    if (!function) {
-        void *call = find(std::string("swiftlet_call_") + name);
-        if (!call) {
-            module->functions.erase(name);
-            return not_found;
-        }
-        function.reset(new Function{module, {}});
-        Kernel &kernel = function->kernel;
-        kernel.call = (void (*)(void **))call;
-        for (auto *size = ((const int *(*)())find(std::string("swiftlet_sizes_") + name))(); *size; size++)
-            kernel.sizes.push_back(*size);
-        kernel.most_threads = *(int *)find(std::string("swiftlet_threads_") + name);
-        kernel.current = (swiftlet_emulated_thread **)find("swiftlet_current");
-        kernel.shared_begin = ((char *(*)())find("swiftlet_shared_begin"))();
-        kernel.shared_end = ((char *(*)())find("swiftlet_shared_end"))();
-    }
-    *handle = function.get();
-    return success;
-}
-
-int set_function_attribute(void *, int, int) { return enter(Call::any); }
-
-int launch(void *handle, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
-           unsigned block_z, unsigned shared_bytes, void *stream, void **parameters, void **extra) {
-    int status = enter(Call::any);
-    if (status != success) return status;
-    Function *function = (Function *)handle;
-    const Kernel &kernel = function->kernel;
-    uint64_t threads = (uint64_t)block_x * block_y * block_z;
-    bool has_arguments = kernel.sizes.empty() || parameters != nullptr;
-    if (grid_x == 0 || grid_y == 0 || grid_z == 0 || threads == 0 || grid_x > 0x7fffffff || grid_y > 65535 ||
-        grid_z > 65535 || threads > 1024 || block_z > 64 || shared_bytes != 0 || extra || !has_arguments)
-        return invalid_value;
-    if (threads > (uint64_t)kernel.most_threads) return out_of_resources;
-    Launch work = {{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, {}, {}};
-    for (size_t i = 0; i < kernel.sizes.size(); i++) {
-        size_t words = ((size_t)kernel.sizes[i] + 7) / 8, at = work.arguments.size();
-        work.offsets.push_back((int)at);
-        work.arguments.resize(at + words);
-        memcpy(&work.arguments[at], parameters[i], (size_t)kernel.sizes[i]);
-    }
-    return enqueue(stream, [function, work] {
-        std::lock_guard guard(function->module->lock);
-        return run(function->kernel, work);
-    });
-}
-
 }  // namespace
 
 void count_object(int change) { objects += change; }
 const void *current_device() { return current; }
+void use_device(const void *device) { current = (Device *)device; }
 
 PrivateDevice::PrivateDevice(int order) : device(new Device), before(current) {
     is_initialized = true;
@@ -266,7 +159,10 @@ PrivateDevice::~PrivateDevice() {
 }
 
 int note_failure(int status) {
-    if (status != success && current) current->failure = status;
+    if (status == success) return status;
+    if (current) current->failure = status;
+    std::lock_guard guard(message_lock);
+    last_message = message();
     return status;
 }
 
@@ -295,23 +191,25 @@ const std::vector<Symbol> &driver_symbols() {
         {"cuDevicePrimaryCtxRelease_v2", (void *)release_context},
         {"cuCtxSetCurrent", (void *)set_context},
         {"cuCtxGetCurrent", (void *)get_context},
-        {"cuModuleLoadData", (void *)load_module},
-        {"cuModuleUnload", (void *)unload_module},
-        {"cuModuleGetFunction", (void *)get_function},
-        {"cuFuncSetAttribute", (void *)set_function_attribute},
-        {"cuLaunchKernel", (void *)launch},
     };
     return symbols;
 }
 
 }  // namespace emulator
 
+extern "C" const char *swiftlet_emulator_message(void) {
+    using namespace emulator;
+    std::lock_guard guard(message_lock);
+    if (message().empty()) message() = last_message;
+    return message().c_str();
+}
+
 extern "C" int swiftlet_emulator_live_objects(void) { return emulator::objects; }
 
 extern "C" void *swiftlet_emulated_symbol(const char *name) {
     using namespace emulator;
-    for (auto *symbols : {&driver_symbols(), &memory_symbols(), &stream_symbols(), &compiler_symbols(), &product_symbols(),
-                          &collective_symbols()})
+    for (auto *symbols : {&driver_symbols(), &module_symbols(), &memory_symbols(), &stream_symbols(), &graph_symbols(),
+                          &event_symbols(), &compiler_symbols(), &product_symbols(), &collective_symbols()})
         for (const Symbol &symbol : *symbols)
             if (strcmp(symbol.name, name) == 0) return symbol.address;
     return nullptr;

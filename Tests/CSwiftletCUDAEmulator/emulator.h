@@ -3,9 +3,11 @@
 // Owner: driver.cpp. Invariant: statuses are CUresult's numbers; every call that needs a context checks it by `enter`.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 namespace emulator {
 
 enum Status : int {
+    pending = -1,  // not an end: it waits for another device
     success = 0,
     invalid_value = 1,
     out_of_memory = 2,
@@ -35,7 +38,7 @@ enum Status : int {
     capture_implicit = 906,
 };
 
-// --- fibers.cpp ------------------------------------------------------------------------------------------------
+// --- launches.cpp and device_calls.cpp ---------------------------------------------------------------------------
 
 /// A kernel of a module, as it lies in the module's shared object.
 struct Kernel {
@@ -71,6 +74,7 @@ enum class Call { any, unsafe };
 int enter(Call call);
 /// The current context's device. A failure of it stays until the context is released.
 const void *current_device();
+void use_device(const void *device);
 int note_failure(int status);
 /// While it lives, this thread has a device and an order of threads of its own.
 struct PrivateDevice {
@@ -86,14 +90,21 @@ void release_memory(const void *device);
 
 // --- streams.cpp -------------------------------------------------------------------------------------------------
 
-typedef std::function<int()> Operation;
+/// What a collective is part of.
+struct Meeting {
+    std::atomic<int> graphs{0};  // that have it in them
+};
 
-/// Appends to a stream (a handle of cuStreamCreate, or null), or to the graph that it captures.
-int enqueue(void *stream, Operation operation);
+/// Appends to a stream (a handle of cuStreamCreate, or null), or to the graph that it captures. What has a `meeting` may
+/// answer `pending`: it is asked again then.
+int enqueue(void *stream, std::function<int()> operation, std::shared_ptr<Meeting> meeting = nullptr);
 /// Runs what all streams wait with that the legacy stream waits for.
 int drain_blocking_streams();
 /// What a device that is gone leaves.
 void forget_device(const void *device);
+
+// --- graphs.cpp --------------------------------------------------------------------------------------------------
+
 bool is_capturing_here();
 void invalidate_captures();
 
@@ -104,8 +115,11 @@ struct Symbol {
     void *address;
 };
 const std::vector<Symbol> &driver_symbols();
+const std::vector<Symbol> &module_symbols();
 const std::vector<Symbol> &memory_symbols();
 const std::vector<Symbol> &stream_symbols();
+const std::vector<Symbol> &graph_symbols();
+const std::vector<Symbol> &event_symbols();
 const std::vector<Symbol> &compiler_symbols();
 const std::vector<Symbol> &product_symbols();
 const std::vector<Symbol> &collective_symbols();

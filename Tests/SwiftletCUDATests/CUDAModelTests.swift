@@ -3,7 +3,6 @@
 
 import CSwiftletCUDAEmulator
 import Swiftlet
-import SwiftletJSON
 import SwiftletTestSupport
 import SwiftletTokenizer
 import Synchronization
@@ -24,38 +23,13 @@ extension CUDATests {
             random = try Emulated.writeModel(in: folder)
         }
 
-        /// What is run of a folder of references: its shortest prompts, at the prefill and in the decodes after it.
-        private func check(
-            _ name: String, _ dtype: EngineConfig.DataType, cache: EngineConfig.KVCacheType = .automatic,
-            logits tolerance: Double, margin: (Float) -> Double, eager: Bool, cases count: Int
-        ) throws {
-            let cases = try Golden.cases(name).sorted { $0["prompt_ids"]!.count < $1["prompt_ids"]!.count }
-                .prefix(count)
-            let recorder = Recorder()
-            var config = Emulated.small(dtype, blocks: 64, eager: eager)
-            config.kvCacheType = cache
-            try Emulated.run(Golden.model(name), config, processors: [recorder]) { engine in
-                for testCase in cases {
-                    recorder.rows.withLock { $0 = [] }
-                    let output = engine.submit(testCase["prompt_ids"]!.ids, .greedy(4)).output
-                    try engine.finish()
-                    let expected = testCase["last_logits"]!.floats
-                    #expect(distance(recorder.taken[0], expected) < tolerance)
-                    let largest = expected.map { abs($0) }.max()!
-                    for (step, greedy) in testCase["greedy"]!.elements.prefix(4).enumerated() {
-                        guard greedy["margin"]!.double! > margin(largest) else { break }
-                        #expect(output.tokens[0][step] == TokenID(greedy["id"]!.int!))
-                    }
-                }
-            }
-        }
-
         @Test(
             "float32 logits of every family within 1e-4 of transformers'",
             .enabled(if: Golden.isHere, Comment(rawValue: Golden.missing)),
             arguments: ["qwen3-tied", "qwen2", "llama3", "mistral-sliding", "gemma3", "qwen3-moe"])
         func float32(family: String) throws {
-            try check(family, .float32, logits: 1e-4, margin: { _ in 1e-3 }, eager: false, cases: 2)
+            try Golden.check(
+                Golden.model(family), Emulated.small(.float32, blocks: 64), logits: 1e-4, margin: { _ in 1e-3 })
         }
 
         @Test(
@@ -63,7 +37,9 @@ extension CUDATests {
             .enabled(if: Golden.isHere, Comment(rawValue: Golden.missing)),
             arguments: ["qwen3-tied", "mistral-sliding", "qwen3-moe"])
         func bfloat16(family: String) throws {
-            try check(family, .bfloat16, logits: 3e-2, margin: { 3e-2 * Double($0) }, eager: false, cases: 2)
+            try Golden.check(
+                Golden.model(family), Emulated.small(.bfloat16, blocks: 64), logits: 3e-2,
+                margin: { 3e-2 * Double($0) })
         }
 
         @Test(
@@ -71,8 +47,9 @@ extension CUDATests {
             .enabled(if: Golden.isHere, Comment(rawValue: Golden.missing)),
             arguments: ["qwen3-tied", "mistral-sliding"])
         func fp8Cache(family: String) throws {
-            try check(
-                family, .bfloat16, cache: .fp8, logits: 0.1, margin: { 0.1 * Double($0) }, eager: false, cases: 2)
+            var config = Emulated.small(.bfloat16, blocks: 64)
+            config.kvCacheType = .fp8
+            try Golden.check(Golden.model(family), config, logits: 0.1, margin: { 0.1 * Double($0) })
         }
 
         @Test("The demo model's tokens are the CPU backend's, and its logits near")

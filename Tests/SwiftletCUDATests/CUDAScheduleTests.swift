@@ -26,27 +26,8 @@ extension CUDATests {
                 // A pool that is too small for all of them.
                 let config = Emulated.small(blocks: 9, sequences: 6, tokens: 40, maxModelLength: 128, dummySeed: seed)
                 func run<B: Backend>(_ engine: Driven<B>) throws -> ([[[TokenID]]], preemptions: Int) {
-                    var random = SeededGenerator(seed: seed)
-                    var outputs: [Driven<B>.Output] = []
-                    var waiting = 8
-                    var cancelled: [Int] = []
-                    while waiting > 0 || engine.engine.hasWork {
-                        if waiting > 0, Bool.random(using: &random) {
-                            waiting -= 1
-                            let length = Int.random(in: 1...70, using: &random)
-                            var params = SamplingParams.greedy(Int.random(in: 1...20, using: &random))
-                            params.n = Int.random(in: 0..<4, using: &random) == 0 ? 2 : 1
-                            let (id, output) = engine.submit(prompt(length, seed: UInt64(waiting % 4)), params)
-                            outputs.append(output)
-                            if Int.random(in: 0..<4, using: &random) == 0 { cancelled.append(id) }
-                        }
-                        try engine.engine.step()
-                        if let id = cancelled.last, Int.random(in: 0..<6, using: &random) == 0 {
-                            engine.engine.abort(id)
-                            cancelled.removeLast()
-                        }
-                    }
-                    return (outputs.map(\.tokens), engine.engine.statistics.preemptions)
+                    let schedule = RandomSchedule(seed: seed)
+                    return (try schedule.run(engine), engine.engine.statistics.preemptions)
                 }
                 let onCPU = try Emulated.runOnCPU(path, config) { try run($0) }
                 let onGPU = try Emulated.run(path, config) { try run($0) }
@@ -139,10 +120,9 @@ extension CUDATests {
             #expect(swiftlet_emulator_live_objects() == before)
             #expect(throws: LLMError.self) {
                 try Emulated.run(path, Emulated.small(dummySeed: 9), libraries: FailingDriver.libraries) { engine in
-                    FailingDriver.callsLeft.store(40, ordering: .relaxed)
                     let output = engine.submit(prompt(20, seed: 1), .greedy(50)).output
                     defer { #expect(output.tokens[0].count < 50) }
-                    try engine.finish()
+                    try FailingDriver.with(callsLeft: 40) { try engine.finish() }
                 }
             }
             #expect(swiftlet_emulator_live_objects() == before)

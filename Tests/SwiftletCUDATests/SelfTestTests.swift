@@ -56,7 +56,9 @@ extension CUDATests {
             ).run { results.add($0) }
             for result in results.all { #expect(result.hasPassed, "\(result)") }
             let names = Set(results.all.map(\.name))
-            #expect(names.isSuperset(of: ["attention", "sampling", "model", "graphs"]))
+            #expect(
+                names.isSuperset(of: ["attention", "sampling", "model", "graphs", "sums and gathers between GPUs"]))
+            #expect(results.all.contains { $0.name == "graphs" && $0.subject.contains("on 2 GPUs") })
             #expect(names.contains { $0.hasPrefix("kernel ") })
         }
     }

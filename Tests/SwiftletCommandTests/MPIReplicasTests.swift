@@ -5,7 +5,7 @@ import Foundation
 import SwiftletTestSupport
 import Testing
 
-@Suite("Replicas under MPI", .serialized, .enabled(if: MPILauncher.path != nil, MPILauncher.missing))
+@Suite("Replicas under MPI", .serialized, .enabled(if: MPILauncher.path != nil, Comment(rawValue: MPILauncher.missing)))
 struct MPIReplicasTests {
     static func lines(_ count: Int, tokens: Int) -> String {
         (0..<count).map {

@@ -5,17 +5,7 @@ import Foundation
 import SwiftletTestSupport
 import Testing
 
-enum MPILauncher {
-    static let path: String? = ["/usr/bin/mpirun", "/usr/local/bin/mpirun"].first {
-        FileManager.default.isExecutableFile(atPath: $0)
-    }
-    static let missing: Comment = "mpirun of Open MPI is not installed (Debian: openmpi-bin)"
-
-    /// mpirun with what a container needs: it may run as root, and there may be fewer cores than ranks.
-    static func arguments(_ count: Int) -> [String] {
-        [path!, "--allow-run-as-root", "--oversubscribe", "-n", "\(count)"]
-    }
-
+extension MPILauncher {
     /// The processes of a run, by rank.
     static func ranks(of launcher: Int32) -> [Int: Int32] {
         var found: [Int: Int32] = [:]
@@ -50,7 +40,7 @@ enum MPILauncher {
     }
 }
 
-@Suite("Ranks under MPI", .serialized, .enabled(if: MPILauncher.path != nil, MPILauncher.missing))
+@Suite("Ranks under MPI", .serialized, .enabled(if: MPILauncher.path != nil, Comment(rawValue: MPILauncher.missing)))
 struct MPITests {
 
     static let prompts = ["Once upon a time", "The little dog"]
@@ -82,6 +72,16 @@ struct MPITests {
         let finished = try await command.finish(within: 60)
         #expect(finished.code == 0, "\(finished.errors)")
         #expect(folder.read("out.jsonl")?.split(separator: "\n").count == 12)
+    }
+
+    @Test("Batches smaller than a message: the end, which is one, was longer than the other ranks' memory")
+    func smallBatches() async throws {
+        let command = try RunningCommand(
+            Self.generate(2) + ["--max-num-batched-tokens", "64", "--max-num-seqs", "2", "--max-model-len", "128"],
+            launcher: MPILauncher.arguments(2))
+        let processes = try await command.finish(within: 60)
+        #expect(processes.code == 0 && !processes.output.isEmpty, "\(processes.errors)")
+        #expect(!processes.errors.contains("MPI Error"))
     }
 
     @Test("A rank killed by SIGKILL ends all of them", arguments: [0, 1])

@@ -1,4 +1,5 @@
-// steps.cu: what begins a step: where each row stands, and its embedding; and random weights.
+// steps.cu: what begins a step: where each row stands, and its embedding; what ends it where several ranks have a part of
+// the vocabulary each; and random weights.
 //
 // Invariant: rows of a bucket behind the batch's last one have sequence -1; nothing is stored in the cache for them.
 #include "batch.cuh"
@@ -42,6 +43,18 @@ extern "C" __global__ void __launch_bounds__(256)
     const element *in = table + (size_t)(exists ? id : 0) * (size_t)columns;
     float *out = x + (size_t)row * (size_t)columns;
     for (int c = (int)threadIdx.x; c < columns; c += (int)blockDim.x) out[c] = exists ? to_float(in[c]) * scale : 0.0f;
+}
+
+/// out [rows, columns], float32, of the ranks' parts, which lie one behind the other: that of the columns begin..<ends[rank]
+/// is [rows, ends[rank] - begin] and begins behind rows * begin values. Grid (ceil(columns / 256), rows).
+extern "C" __global__ void __launch_bounds__(256)
+    gather_columns(const float *parts, const int *ends, int ranks, int rows, int columns, float *out) {
+    int column = (int)(blockIdx.x * blockDim.x + threadIdx.x), row = (int)blockIdx.y;
+    if (column >= columns) return;
+    int rank = 0, begin = 0;
+    while (rank + 1 < ranks && column >= ends[rank]) begin = ends[rank++];
+    const float *part = parts + (size_t)rows * (size_t)begin;
+    out[(size_t)row * (size_t)columns + (size_t)column] = part[(size_t)row * (size_t)(ends[rank] - begin) + (size_t)(column - begin)];
 }
 
 __device__ inline u64 mixed(u64 x) {  // splitmix64's finalizer

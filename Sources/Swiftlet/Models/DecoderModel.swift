@@ -193,14 +193,14 @@ package final class DecoderModel<B: Backend> {
     /// The logits of some of the rows that the batch just run lists for it. They are there on rank 0.
     package func logits(of batch: Batch, _ listed: Range<Int>) throws(LLMError) -> B.Buffer {
         let (b, w) = (backend, workspace)
-        try b.run(.logits(listed), of: batch) { rows in
+        try b.run(.logits(listed), of: batch) { rows throws(LLMError) in
             b.rmsNorm(
                 w.x, logitRowsOf: batch, from: listed.lowerBound, count: rows, weight: weights.finalNorm,
                 epsilon: config.rmsNormEpsilon, into: w.logitInput)
             let epilogue = config.logitSoftCap.map(LinearEpilogue.storeCapped) ?? .store
             b.linear(w.logitInput, rows: rows, weights.head, bias: nil, epilogue: epilogue, into: w.logits)
+            try b.gather(w.logits, rows: rows, into: w.allLogits)
         }
-        try b.gather(w.logits, rows: listed.count, into: w.allLogits)
         return w.allLogits
     }
 }

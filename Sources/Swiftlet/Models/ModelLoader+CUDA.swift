@@ -34,13 +34,16 @@ extension ModelLoader {
     private func loadOnGPU<B: Backend>(
         _ libraries: CUDALibraries, _ recorder: TraceRecorder?, _ wrap: (CUDABackend) -> B
     ) throws(LLMError) -> (Engine<B>, LoadedModel) {
-        // Engines of one process take a GPU each.
-        let device = try CUDADevice(libraries, ordinal: config.processShare.index)
-        let prepared = try prepare(available: try device.memory().free)
-        return try assemble(prepared, recorder) { () throws(LLMError) in
-            let gpu = try makeBackend(device, libraries, prepared.plan, isTraced: recorder != nil)
-            let model = try loadModel(prepared, gpu, wrap(gpu))
-            return (model, gpu.description.name)
+        let process = try joinProcesses()
+        if let process { try requireFirst(process) }
+        let isTraced = recorder != nil
+        return try onGPU(libraries, try startGPURanks(libraries, process, isTraced: isTraced)) {
+            (gpu) throws(LLMError) in
+            let prepared = try prepare(on: gpu)
+            return try assemble(prepared, recorder) { () throws(LLMError) in
+                let backend = try makeBackend(gpu.device, libraries, prepared.plan, isTraced: isTraced)
+                return (try loadModel(prepared, backend, wrap(backend)), backend.description.name)
+            }
         }
     }
 
@@ -55,7 +58,7 @@ extension ModelLoader {
         }
     }
 
-    private func makeBackend(
+    func makeBackend(
         _ device: CUDADevice, _ libraries: CUDALibraries, _ plan: MemoryPlan, isTraced: Bool
     ) throws(LLMError) -> CUDABackend {
         let sequences = min(config.maxSequences, plan.maxBatchedTokens)
@@ -77,7 +80,7 @@ extension ModelLoader {
     }
 
     /// `backend` is `gpu`, or something around it.
-    private func loadModel<B: Backend>(
+    func loadModel<B: Backend>(
         _ prepared: PreparedModel, _ gpu: CUDABackend, _ backend: B
     ) throws(LLMError) -> RankModel<B> {
         let plan = prepared.plan
@@ -88,8 +91,11 @@ extension ModelLoader {
             shard: shard, backend: backend, weights: weights, caches: [], maxTokens: plan.maxBatchedTokens,
             maxLogitRows: logitRows(plan))
         try tryLargestSteps(decoder, gpu, plan, shard)
-        let blockCount = try plan.blockCount(available: try gpu.device.memory().free, hasWorkspace: true)
+        let own = try plan.blockCount(available: try gpu.device.memory().free, hasWorkspace: true)
+        // A block has the same number on all ranks.
+        let blockCount = try gpu.device.ranks?.link.minimum(own) ?? own
         decoder.caches = try makeCaches(of: shard, backend, blockCount: blockCount)
+        gpu.device.ranks?.begin()
         return RankModel(decoder: decoder, blockCount: blockCount, batch: makeBatch(plan, blockCount: blockCount))
     }
 

@@ -23,30 +23,39 @@ struct RankModel<B: Backend> {
 extension ModelLoader {
     /// Reads and checks all but the weights, and refuses what does not fit into memory.
     ///
-    /// - Parameter available: Bytes, where they are not this machine's.
-    func prepare(available: Int? = nil) throws(LLMError) -> PreparedModel {
+    /// - Parameter gpu: What a single rank is to run on, if it is not the CPU.
+    func prepare(on gpu: RankGPU? = nil) throws(LLMError) -> PreparedModel {
         let files = try ModelFiles(model, config)
         let shape = try shape(of: files)
         let checkpoint = config.loadFormat == .dummy ? nil : try Checkpoint(files)
-        let process = try joinProcesses()
+        let process = gpu == nil ? try joinProcesses() : nil
         let length = try maxModelLength(of: shape)
         var shards = try shards(of: shape)
-        if let process { shards = [shards[process.rank]] }
+        if let rank = gpu?.rank ?? process?.rank { shards = [shards[rank]] }
         let plan = MemoryPlan(
             config: shape, shards: shards, engine: config, dtype: dataType(of: shape, checkpoint),
             maxModelLength: length, maxBatchedTokens: try maxBatchedTokens(length), checkpoint: checkpoint)
-        try plan.checkFits(available: available ?? availableMemory(process))
+        try plan.checkFits(available: try gpu?.device.memory().free ?? availableMemory(process))
         return PreparedModel(files: files, checkpoint: checkpoint, plan: plan, process: process)
     }
 
     /// With those that a launcher started together, if ranks are to be processes.
-    private func joinProcesses() throws(LLMError) -> MPIRank? {
+    func joinProcesses() throws(LLMError) -> MPIRank? {
         guard config.rankPlacement == .processes else { return nil }
         let world =
             if let world = config.world { world } else {
                 try MPIWorld.start(ranks: config.tensorParallelSize, replicas: 1, logger: logger)
             }
-        return MPIRank(world, threads: threadCount(world))
+        return MPIRank(world, threads: config.device == .cuda ? 1 : threadCount(world))
+    }
+
+    /// Refuses to make an engine in another process than the first one.
+    func requireFirst(_ process: MPIRank) throws(LLMError) {
+        guard process.rank > 0 else { return }
+        throw LLMError(
+            .invalidConfiguration,
+            "process \(process.rank) of \(process.count) has to follow the first one (LLM.follow), which alone has an engine"
+        )
     }
 
     /// Of all ranks.
@@ -102,7 +111,10 @@ extension ModelLoader {
     }
 
     /// What the process of a rank but 0 does: loads its shard and runs rank 0's batches until rank 0's engine ends.
-    package func follow() throws(LLMError) {
+    ///
+    /// - Parameter libraries: CUDA's, or a stand-in.
+    package func follow(_ libraries: CUDALibraries = CUDALibraries()) throws(LLMError) {
+        if config.device == .cuda { return try followOnGPU(libraries) }
         let prepared = try prepare()
         let cpu = try startRanks(prepared) { $0 }
         let model = try loadRank(prepared.plan.shards[0], prepared.plan, cpu, cpu, prepared.checkpoint)

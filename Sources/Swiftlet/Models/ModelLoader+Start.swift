@@ -34,10 +34,14 @@ extension ModelLoader {
     func device(_ libraries: CUDALibraries) throws(LLMError) -> EngineConfig.Device {
         guard config.device == .automatic else { return config.device }
         do throws(LLMError) {
-            _ = try CUDAInfo.devices(libraries)
+            guard config.rankPlacement == .threads, config.world == nil else {
+                throw LLMError(.invalidConfiguration, "processes of one launcher have to agree: give --device cuda")
+            }
+            try requireGPUs(try CUDAInfo.devices(libraries).count)
             try config.requireOptionsOfGPUs()
             try requireModelOfGPUs(try shape(of: try ModelFiles(model, config)))
-            for name in [CUDALibraries.Name.compiler, .blas] { _ = try libraries.address(name, name.anyFunction) }
+            let needed = [CUDALibraries.Name.compiler, .blas] + (config.tensorParallelSize > 1 ? [.collectives] : [])
+            for name in needed { _ = try libraries.address(name, name.anyFunction) }
             return .cuda
         } catch {
             logger.info("device auto: the CPU, because \(error.message)")
@@ -71,8 +75,6 @@ extension EngineConfig {
             }
         }
         try refuse(kvCacheType == .int8, "kv-cache-dtype \(kvCacheType.rawValue)")
-        try refuse(tensorParallelSize > 1, "tensor-parallel-size \(tensorParallelSize)")
-        try refuse(rankPlacement == .processes, "running in several processes")
         try refuse(cpuLevel != nil, "cpu-level \(cpuLevel ?? "")")
         try refuse(maxSequences > 65_535, "max-num-seqs \(maxSequences)")
         try refuse(threads != nil, "threads \(threads ?? 0)")

@@ -56,12 +56,7 @@ package struct ModelLoader: Sendable {
         others: @escaping @Sendable (CPUBackend) -> Other
     ) throws(LLMError) -> (Engine<B>, LoadedModel) {
         let prepared = try prepare()
-        if let process = prepared.process, process.rank > 0 {
-            throw LLMError(
-                .invalidConfiguration,
-                "process \(process.rank) of \(process.count) has to follow the first one (LLM.follow), which alone has an engine"
-            )
-        }
+        if let process = prepared.process { try requireFirst(process) }
         return try assemble(prepared, recorder) { () throws(LLMError) in
             let plan = prepared.plan
             let cpu = try startRanks(prepared, others)

@@ -24,7 +24,7 @@ package struct SelfTest: Sendable {
     package let device: EngineConfig.Device
     /// nil: the demo model.
     package let model: String?
-    private let libraries: CUDALibraries
+    let libraries: CUDALibraries
     private let cubinFolder: String?
     private let levels: [String]
     private let effort: Int
@@ -92,19 +92,25 @@ package struct SelfTest: Sendable {
             KernelChecks(backend, shape, subject, report).run()
         }
         for dtype in types.prefix(effort > 0 ? 2 : 1) {
-            try checkModelOnGPU(dtype, report)
+            try checkModelOnGPU(dtype, ranks: 1, report)
         }
+        let count = try CUDAInfo.devices(libraries).count
+        guard count > 1 else { return }
+        try checkSums(gpus: count, report)
+        try checkModelOnGPU(types[0], ranks: 2, report)
     }
 
     private func checkModelOnGPU(
-        _ dtype: EngineConfig.DataType, _ report: (SelfTestResult) -> Void
+        _ dtype: EngineConfig.DataType, ranks: Int, _ report: (SelfTestResult) -> Void
     ) throws(LLMError) {
         var config = ModelRun.config
         config.dtype = dtype
+        config.tensorParallelSize = ranks
+        let subject = dtype.rawValue + (ranks > 1 ? " on \(ranks) GPUs" : "")
         let onCPU = try modelRun(config)
         config.device = .cuda
         var graphs: ModelRun?
-        check("model", "\(dtype.rawValue), against the CPU", limit: dtype == .float32 ? 1e-3 : 3e-2, report) {
+        check("model", "\(subject), against the CPU", limit: dtype == .float32 ? 1e-3 : 3e-2, report) {
             () throws(LLMError) in
             let run = try modelRun(config)
             graphs = run
@@ -120,7 +126,7 @@ package struct SelfTest: Sendable {
             }
         }
         config.enforceEager = true
-        check("graphs", "\(dtype.rawValue), against eager steps", limit: 0, report) { () throws(LLMError) in
+        check("graphs", "\(subject), against eager steps", limit: 0, report) { () throws(LLMError) in
             let run = try modelRun(config)
             guard let graphs else { throw LLMError(.engineFailed, "the steps with graphs failed") }
             return graphs.isEqual(to: run) ? 0 : .infinity
@@ -144,7 +150,7 @@ package struct SelfTest: Sendable {
         return try ModelRun(engine, recorder, vocabularySize: loaded.vocabularySize)
     }
 
-    private func check(
+    func check(
         _ name: String, _ subject: String, limit: Double, _ report: (SelfTestResult) -> Void,
         _ body: () throws(LLMError) -> Double
     ) {

@@ -4,7 +4,6 @@
 import CSwiftletCUDAEmulator
 import Logging
 import Swiftlet
-import SwiftletJSON
 import SwiftletTestSupport
 import SwiftletTokenizer
 import Synchronization
@@ -76,11 +75,12 @@ enum Emulated {
     /// Everything small: emulated memory is filled with NaN when it is allocated.
     static func small(
         _ dtype: EngineConfig.DataType = .float32, blocks: Int = 24, sequences: Int = 8, tokens: Int = 64,
-        maxModelLength: Int = 256, eager: Bool = false, dummySeed: UInt64? = nil
+        maxModelLength: Int = 256, ranks: Int = 1, eager: Bool = false, dummySeed: UInt64? = nil
     ) -> EngineConfig {
         EngineConfig(
             device: .cuda, dtype: dtype, maxModelLength: maxModelLength, maxSequences: sequences,
-            maxBatchedTokens: tokens, blockSize: 16, kvCache: .blocks(blocks), seed: dummySeed,
+            maxBatchedTokens: tokens, blockSize: 16, kvCache: .blocks(blocks), tensorParallelSize: ranks,
+            seed: dummySeed,
             loadFormat: dummySeed == nil ? .automatic : .dummy, enforceEager: eager)
     }
 }
@@ -199,20 +199,4 @@ func distance(_ a: [Float], _ b: [Float]) -> Double {
 func prompt(_ count: Int, seed: UInt64, below vocabulary: Int = 250) -> [TokenID] {
     var random = SeededGenerator(seed: seed)
     return (0..<count).map { _ in TokenID(Int.random(in: 3..<vocabulary, using: &random)) }
-}
-
-enum Golden {
-    static let missing = "reference outputs are not here (../shared/golden, or the folder SWIFTLET_SHARED names)"
-    static var isHere: Bool { TestFiles.golden != nil }
-    static func model(_ name: String) -> String { TestFiles.golden! + "/models/" + name }
-
-    static func cases(_ name: String) throws -> [JSONValue] {
-        let bytes = try Platform.readFile(model(name) + "/golden.json", limit: 64 << 20)
-        return Array(try JSONDocument(parsing: bytes).root["cases"]!.elements)
-    }
-}
-
-extension JSONValue {
-    var ids: [TokenID] { elements.map { TokenID($0.int!) } }
-    var floats: [Float] { elements.map { Float($0.double!) } }
 }

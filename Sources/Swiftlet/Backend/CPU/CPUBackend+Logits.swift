@@ -9,20 +9,7 @@ extension CPUBackend {
         return logits.floats + row * logits.stride
     }
 
-    package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float {
-        swiftlet_log_sum_exp(cpu, row, Int32(count))
-    }
-
-    package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int {
-        Int(swiftlet_count_greater(cpu, row, Int32(count), value)) + 1
-    }
-
-    package func top(
-        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
-        values: UnsafeMutablePointer<Float>
-    ) {
-        swiftlet_top_logits(cpu, row, Int32(count), Int32(k), ids, values)
-    }
+    package var hostKernels: OpaquePointer { cpu }
 
     package func sample(
         _ rows: UnsafeMutableBufferPointer<SampleRow>, of logits: CPUBuffer, count: Int, scratch: CPUBuffer

@@ -20,7 +20,7 @@ extension CPUBackend {
         switch link {
         case nil: return true
         case .threads(let link):
-            let shown = try link.show(UnsafeMutableRawPointer(batch.words.baseAddress))
+            let shown = try link.show(UnsafeMutableRawPointer(batch.words.baseAddress))!
             if link.rank != 0 { batch.copy(from: shown.assumingMemoryBound(to: Int32.self)) }
             return true
         case .processes(let link): return try link.broadcast(batch)

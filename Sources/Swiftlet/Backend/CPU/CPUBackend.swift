@@ -5,7 +5,7 @@
 
 package import CSwiftletKernels
 
-package final class CPUBackend: Backend {
+package final class CPUBackend: HostLogits {
     package typealias Matrix = CPUMatrix
     package typealias Vector = CPUVector
     package typealias Buffer = CPUBuffer

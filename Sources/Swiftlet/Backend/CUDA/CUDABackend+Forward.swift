@@ -114,7 +114,7 @@ extension CUDABackend {
         }
     }
 
-    private func finish(
+    func finish(
         _ sums: UInt64, _ rows: Int, _ bias: CUDAVector?, _ work: CUDAEpilogue, _ out: CUDABuffer, first: Int
     ) {
         let size = out.type == .float ? 4 : shapes.elementSize

@@ -3,8 +3,6 @@
 //
 // Invariant: what the host sees of a row is what the device has, until the host changes it; sample() makes them one.
 
-import CSwiftletKernels
-
 extension CUDABackend {
     package func hostRow(_ logits: CUDABuffer, _ row: Int) -> UnsafeMutablePointer<Float> {
         guard let mirror = logits.mirror, row >= 0, row < logits.rows else {
@@ -19,21 +17,6 @@ extension CUDABackend {
             mirror.markCurrent(row)
         }
         return mirror[row]
-    }
-
-    package func logSumExp(_ row: UnsafePointer<Float>, count: Int) -> Float {
-        swiftlet_log_sum_exp(host, row, Int32(count))
-    }
-
-    package func rank(of value: Float, in row: UnsafePointer<Float>, count: Int) -> Int {
-        Int(swiftlet_count_greater(host, row, Int32(count), value)) + 1
-    }
-
-    package func top(
-        _ k: Int, of row: UnsafePointer<Float>, count: Int, ids: UnsafeMutablePointer<Int32>,
-        values: UnsafeMutablePointer<Float>
-    ) {
-        swiftlet_top_logits(host, row, Int32(count), Int32(k), ids, values)
     }
 
     package func sample(

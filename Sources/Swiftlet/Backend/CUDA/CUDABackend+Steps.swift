@@ -130,7 +130,7 @@ final class CUDAStepInput {
         precondition(bytes.count <= block.byteCount && batch.tokenCount <= rowCount, "a batch of another engine")
         turn = 1 - turn
         // The copy before last.
-        try device.check(device.driver.awaitEvent(sent[turn]), "waiting for a step's input")
+        try device.await(sent[turn])
         let pinned = turn == 0 ? first.bytes : second.bytes
         pinned.copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
         try device.copy(pinned, to: block.address, byteCount: bytes.count)

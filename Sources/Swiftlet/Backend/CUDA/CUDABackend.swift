@@ -9,7 +9,7 @@
 
 import CSwiftletKernels
 
-package final class CUDABackend: Backend {
+package final class CUDABackend: HostLogits {
     package typealias Matrix = CUDAMatrix
     package typealias Vector = CUDAVector
     package typealias Buffer = CUDABuffer
@@ -22,7 +22,7 @@ package final class CUDABackend: Backend {
     let products: CUDAProducts
     let limits: Limits
     /// Reductions over rows of logits that the host asked for.
-    let host: OpaquePointer
+    package let hostKernels: OpaquePointer
     let input: CUDAStepInput
     /// What the host tells the sampling kernel, and what it answers.
     let choices: CUDAChoices
@@ -33,6 +33,8 @@ package final class CUDABackend: Backend {
     var step = Step()
     /// What model.logits() gives.
     var logits: CUDABuffer?
+    /// Of rank 0 of several: the logits that come from the others.
+    var gathered: CUDAGathered?
     private var pendingLoads: [(slice: Checkpoint.Slice, matrix: CUDAMatrix, firstRow: Int)] = []
     /// [rows of x, widest matrix], float32: sums before their epilogue.
     var sums: CUDABuffer?
@@ -109,12 +111,16 @@ package final class CUDABackend: Backend {
         guard let host = swiftlet_cpu_create(CPUBackend.supportedLevels[0], 1, nil) else {
             throw LLMError(.outOfMemory, "no memory is left on the host")
         }
-        self.host = host
+        hostKernels = host
+        device.ranks?.dropGraphs = { [weak self] in self?.giveUpGraphs() }
     }
 
     deinit {
+        // Before its kernels are unloaded.
+        device.settle()
         graphs = [:]
-        swiftlet_cpu_destroy(host)
+        device.ranks?.end()
+        swiftlet_cpu_destroy(hostKernels)
     }
 
     package var description: CUDADescription { device.description }
@@ -200,14 +206,6 @@ package final class CUDABackend: Backend {
 
     package func makeBuffer(rows: Int, columns: Int, type: ElementType) throws(LLMError) -> CUDABuffer {
         try CUDABuffer(device, rows: rows, columns: columns, type: type, size: shapes.elementSize)
-    }
-
-    package func makeGathered(
-        rows: Int, columns: Int, own: Range<Int>
-    ) throws(LLMError) -> (own: CUDABuffer, all: CUDABuffer) {
-        let buffer = try CUDABuffer(device, rows: rows, columns: columns, type: .float, size: 4, hasMirror: true)
-        logits = buffer
-        return (buffer, buffer)
     }
 
     package func makeCache(

@@ -12,6 +12,8 @@ package final class CUDADevice {
     let description: CUDADescription
     let stream: Handle
     private let context: Handle
+    /// The GPUs of other ranks, if there are any.
+    var ranks: CUDARanks?
     /// What went wrong in a launch.
     private(set) var failure: LLMError?
     /// Whether something was begun that nobody has waited for.
@@ -68,16 +70,36 @@ package final class CUDADevice {
 
     func fail(_ error: LLMError) { if failure == nil { failure = error } }
 
+    /// - Throws: Also when another rank has failed: then what is under way may never end.
     func synchronize() throws(LLMError) {
         try throwFailure()
+        try awaitStream()
         isBusy = false
-        try check(driver.synchronize(stream), "waiting for it")
+    }
+
+    private func awaitStream() throws(LLMError) {
+        let status = try ranks?.wait { driver.query(stream) } ?? driver.synchronize(stream)
+        try check(status, "waiting for it")
+    }
+
+    func await(_ event: Handle) throws(LLMError) {
+        let status = try ranks?.wait { driver.queryEvent(event) } ?? driver.awaitEvent(event)
+        try check(status, "waiting for an event")
     }
 
     /// Waits until nothing uses its memory any more, whatever became of it.
     func settle() {
-        if isBusy { _ = driver.synchronize(stream) }
+        // The first wait may end by another rank's failure, whereupon what has no end is aborted.
+        if isBusy && (try? awaitStream()) == nil { try? awaitStream() }
         isBusy = false
+    }
+
+    /// Nobody waits for what has been begun while `body` runs.
+    func withoutWaiting(_ body: () -> Void) {
+        let wasBusy = isBusy
+        isBusy = false
+        body()
+        isBusy = wasBusy
     }
 
     /// Bytes that are free on the GPU, whoever uses the others, and those that it has.
@@ -104,6 +126,7 @@ package final class CUDADevice {
     /// Returns when the bytes are there.
     func copy(_ address: UInt64, to target: UnsafeMutableRawPointer, byteCount: Int) throws(LLMError) {
         try throwFailure()
+        isBusy = true
         try check(driver.copyOut(target, address, byteCount, stream), "copying from it")
         try synchronize()
     }
@@ -118,11 +141,23 @@ package final class CUDADevice {
         var count = 0
         repeat add(each values, &count)
         isBusy = true
-        var status = driver.launch(
+        let status = driver.launch(
             kernel, UInt32(grid.0), UInt32(grid.1), UInt32(grid.2), UInt32(block), 1, 1, UInt32(shared), stream,
             arguments, nil)
-        if status == 0 && isSynchronous { status = driver.synchronize(stream) }
-        if status != 0 { fail(driver.error(status, "starting a kernel")) }
+        do throws(LLMError) {
+            try check(status, "starting a kernel")
+            if isSynchronous { try awaitStream() }
+        } catch {
+            fail(error)
+        }
+    }
+
+    /// Has a library put something on the stream.
+    func issue(_ body: (Handle) throws(LLMError) -> Void) throws(LLMError) {
+        try throwFailure()
+        isBusy = true
+        try body(stream)
+        if isSynchronous { try awaitStream() }
     }
 
     private func add<Argument: BitwiseCopyable>(_ value: Argument, _ count: inout Int) {

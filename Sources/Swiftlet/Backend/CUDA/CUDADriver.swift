@@ -34,6 +34,7 @@ struct CUDADriver: Sendable {
     let createStream: @Sendable @convention(c) (Out<Handle?>, UInt32) -> Status
     let destroyStream: @Sendable @convention(c) (Handle) -> Status
     let synchronize: @Sendable @convention(c) (Handle) -> Status
+    let query: @Sendable @convention(c) (Handle) -> Status
     let beginCapture: @Sendable @convention(c) (Handle, Int32) -> Status
     let endCapture: @Sendable @convention(c) (Handle, Out<Handle?>) -> Status
     let instantiate: @Sendable @convention(c) (Out<Handle?>, Handle, UInt64) -> Status
@@ -45,6 +46,7 @@ struct CUDADriver: Sendable {
     let destroyEvent: @Sendable @convention(c) (Handle) -> Status
     let recordEvent: @Sendable @convention(c) (Handle, Handle) -> Status
     let awaitEvent: @Sendable @convention(c) (Handle) -> Status
+    let queryEvent: @Sendable @convention(c) (Handle) -> Status
     let elapsed: @Sendable @convention(c) (Out<Float>, Handle, Handle) -> Status
 
     let loadModule: @Sendable @convention(c) (Out<Handle?>, UnsafeRawPointer) -> Status
@@ -81,6 +83,7 @@ struct CUDADriver: Sendable {
         createStream = try libraries.function(.driver, "cuStreamCreate")
         destroyStream = try libraries.function(.driver, "cuStreamDestroy_v2")
         synchronize = try libraries.function(.driver, "cuStreamSynchronize")
+        query = try libraries.function(.driver, "cuStreamQuery")
         beginCapture = try libraries.function(.driver, "cuStreamBeginCapture_v2")
         endCapture = try libraries.function(.driver, "cuStreamEndCapture")
         instantiate = try libraries.function(.driver, "cuGraphInstantiateWithFlags")
@@ -91,6 +94,7 @@ struct CUDADriver: Sendable {
         destroyEvent = try libraries.function(.driver, "cuEventDestroy_v2")
         recordEvent = try libraries.function(.driver, "cuEventRecord")
         awaitEvent = try libraries.function(.driver, "cuEventSynchronize")
+        queryEvent = try libraries.function(.driver, "cuEventQuery")
         elapsed = try libraries.function(.driver, "cuEventElapsedTime")
         loadModule = try libraries.function(.driver, "cuModuleLoadData")
         unloadModule = try libraries.function(.driver, "cuModuleUnload")

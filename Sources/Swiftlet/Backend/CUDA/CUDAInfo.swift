@@ -42,7 +42,7 @@ public struct CUDAInfo: Sendable, Hashable {
                 let library = try search.open(name)
                 return Library(purpose: name.purpose, path: library.path(of: name.anyFunction))
             } catch {
-                return Library(purpose: name.purpose, problem: error.message)
+                return Library(purpose: name.purpose, problem: search.problem(of: name, error))
             }
         }
         do throws(LLMError) {

@@ -71,6 +71,7 @@ package final class CUDAKernels {
     /// For at most 1, 2, 4 and 8 rows.
     let linearSmall: [Kernel]
     let linearFinish, ropeAndStore, attentionDecode, attentionCombine, attentionPrefill, sampleRows: Kernel
+    let gatherColumns: Kernel
     let routeExperts, sortExperts, expertsGateUp, expertsDown, combineExperts: Kernel
     let module: CUDAModule
 
@@ -98,6 +99,7 @@ package final class CUDAKernels {
         attentionCombine = try kernel("attention_combine")
         attentionPrefill = try kernel("attention_prefill")
         sampleRows = try kernel("sample_rows")
+        gatherColumns = try kernel("gather_columns")
         routeExperts = try kernel("route_experts")
         sortExperts = try kernel("sort_experts")
         expertsGateUp = try kernel("experts_gate_up")

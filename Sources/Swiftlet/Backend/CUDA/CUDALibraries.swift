@@ -116,9 +116,25 @@ package struct CUDASearch: Sendable {
         case .blas: _ = try? open(.compiler)
         case .driver, .collectives: break
         }
-        let files = name.files(driverVersion: name == .driver ? nil : driverVersion())
-        let paths = files.flatMap { file in folders.map { $0 + "/" + file } + [file] }
-        return try DynamicLibrary(paths, purpose: shortage(of: name, files))
+        let files = files(of: name)
+        return try DynamicLibrary(paths(of: files), purpose: shortage(of: name, files))
+    }
+
+    private func files(of name: CUDALibraries.Name) -> [String] {
+        name.files(driverVersion: name == .driver ? nil : driverVersion())
+    }
+
+    private func paths(of files: [String]) -> [String] {
+        files.flatMap { file in folders.map { $0 + "/" + file } + [file] }
+    }
+
+    /// Why a library can't be opened, in a line that does not say where was looked; `error` where it lies in one of the
+    /// folders.
+    func problem(of name: CUDALibraries.Name, _ error: LLMError) -> String {
+        let files = files(of: name)
+        let isThere = paths(of: files).contains { $0.contains("/") && Platform.kind(of: $0) == .regular }
+        guard !isThere else { return error.message }
+        return "no \(files.joined(separator: " or ")): \(name.source)"
     }
 
     /// A driver runs programs of its own major version and of older ones.

@@ -157,11 +157,14 @@ package final class CUDABuffer {
     /// Of logits: rows in host memory.
     let mirror: CUDAMirror?
 
+    /// - Parameter room: Bytes, where it has more than its own rows.
     init(
-        _ device: CUDADevice, rows: Int, columns: Int, type: ElementType, size: Int, hasMirror: Bool = false
+        _ device: CUDADevice, rows: Int, columns: Int, type: ElementType, size: Int, room: Int = 0,
+        hasMirror: Bool = false
     ) throws(LLMError) {
         memory = try DeviceMemory(
-            device, byteCount: rows * columns * (type == .float ? 4 : size), for: "activations of \(rows) x \(columns)")
+            device, byteCount: max(room, rows * columns * (type == .float ? 4 : size)),
+            for: "activations of \(rows) x \(columns)")
         self.rows = rows
         self.columns = columns
         self.type = type

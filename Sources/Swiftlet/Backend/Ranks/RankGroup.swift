@@ -34,12 +34,19 @@ package final class RankGroup: @unchecked Sendable {
     fileprivate var error: LLMError {
         failure.withLock { $0 } ?? LLMError(.engineFailed, "the other ranks have ended")
     }
+
+    /// Throws the first one's error when a rank has failed.
+    fileprivate func check() throws(LLMError) {
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
 }
 
 /// One rank's end of a group. Used by its own thread only.
 package final class ThreadRank {
     package let group: RankGroup
     package let rank: Int
+    /// What this rank has to do once before it waits for the others to leave.
+    package var beforeLeaving: () -> Void = {}
     private var hasLeft = false
 
     package init(_ group: RankGroup, _ rank: Int) {
@@ -61,6 +68,9 @@ package final class ThreadRank {
         throw group.error
     }
 
+    /// Throws when another rank has failed, without waiting for any.
+    package func check() throws(LLMError) { try group.check() }
+
     /// Tells the others that this rank can't go on, and waits until nobody uses its memory.
     package func fail(_ error: LLMError) {
         group.fail(error)
@@ -71,6 +81,7 @@ package final class ThreadRank {
     package func leave() {
         guard !hasLeft else { return }
         hasLeft = true
+        beforeLeaving()
         swiftlet_ranks_leave(group.ranks, true)
     }
 
@@ -84,16 +95,16 @@ package final class ThreadRank {
     }
 
     /// Rank 0 shows something that the others look at, for as long as they don't come to their next meeting.
-    package func show(_ pointer: UnsafeMutableRawPointer?) throws(LLMError) -> UnsafeMutableRawPointer {
+    package func show(_ pointer: UnsafeMutableRawPointer?) throws(LLMError) -> UnsafeMutableRawPointer? {
         if rank == 0 { slots[0] = pointer }
         try meet()
-        return slots[0]!
+        return slots[0]
     }
 }
 
 /// The threads of ranks 1 and up.
 package final class RankThreads {
-    private let threads: [Deferred<Void>]
+    private var threads: [Deferred<Void>]
 
     /// Runs `body` on a thread for each rank but 0. When it throws, or a thread can't be started, all ranks fail with
     /// that error.
@@ -119,8 +130,9 @@ package final class RankThreads {
         self.threads = threads
     }
 
-    /// Waits until all of them have ended.
+    /// Waits until all of them have ended, however often.
     package func join() {
         for thread in threads { try? thread.value() }
+        threads = []
     }
 }

@@ -1,5 +1,5 @@
-// RankLink: a CPU backend's way to the other ranks: threads of this process, or processes under MPI. Owned by the
-// backend, used by its thread only.
+// RankLink: a backend's way to the other ranks: threads of this process, or processes under MPI. Owned by the backend,
+// used by its thread only. What GPUs tell each other goes by NCCL beside it.
 // Invariant: both ways add up the same numbers in the same order.
 
 package enum RankLink {
@@ -56,13 +56,39 @@ package enum RankLink {
         }
     }
 
-    /// The smallest of what the ranks have.
-    package func minimum(_ value: Int) throws(LLMError) -> Int {
+    /// What all ranks give here, in their order.
+    package func allOf(_ value: Int) throws(LLMError) -> [Int] {
         switch self {
         case .threads(let link):
-            let all = try link.exchange(UnsafeMutableRawPointer(bitPattern: value))
-            return all.reduce(value) { min($0, Int(bitPattern: $1)) }
-        case .processes(let link): return try link.allOf(value).min()!
+            try link.exchange(UnsafeMutableRawPointer(bitPattern: value)).map { Int(bitPattern: $0) }
+        case .processes(let link): try link.allOf(value)
+        }
+    }
+
+    /// The smallest of what the ranks have.
+    package func minimum(_ value: Int) throws(LLMError) -> Int { try allOf(value).min()! }
+
+    /// Throws when another rank is known to have failed, without waiting for any.
+    func check() throws(LLMError) {
+        switch self {
+        case .threads(let link): try link.check()
+        case .processes(let link): try link.world.check()
+        }
+    }
+
+    /// Rank 0's words become everybody's.
+    func share(_ words: inout [Int32]) throws(LLMError) {
+        switch self {
+        case .threads(let link):
+            try words.withUnsafeMutableBufferPointer {
+                (own: inout UnsafeMutableBufferPointer<Int32>) throws(LLMError) in
+                let shown = try link.show(own.baseAddress)!
+                if link.rank != 0 {
+                    UnsafeMutableRawBufferPointer(own).copyMemory(from: .init(start: shown, count: 4 * own.count))
+                }
+                try link.meet()
+            }
+        case .processes(let link): try link.share(&words)
         }
     }
 }

@@ -24,6 +24,8 @@ package final class MPIWorld: Sendable {
     package let replicaCount: Int
     /// Processes on this machine, which share its memory.
     package let neighbours: Int
+    /// Among these.
+    package let rankOnMachine: Int
     let mpi: MPILibrary
     let post: Communicator
     let replica: Communicator
@@ -82,7 +84,7 @@ package final class MPIWorld: Sendable {
         }
         post = Communicator(handle: try mpi.duplicateWorld())
         replica = Communicator(handle: try mpi.part(group: rank / ranks, rank: rank))
-        neighbours = try mpi.place(in: try mpi.machine(rank: rank)).count
+        (rankOnMachine, neighbours) = try mpi.place(in: try mpi.machine(rank: rank))
         // A replica that fails leaves the others alone.
         if replicas > 1 && rank > 0 { swiftlet_at_exit(nil, nil) }
         rankCount = ranks
@@ -105,7 +107,7 @@ package final class MPIWorld: Sendable {
         config.world = self
         if rankCount > 1 {
             config.rankPlacement = .processes
-        } else {
+        } else if config.device != .cuda {
             config.threads = config.threads ?? coreCount
             config.processShare.memory = Platform.availableMemory().map { $0 / neighbours }
         }

@@ -27,6 +27,7 @@ package final class MPIRank {
     private var transferCount = 0
     private var receiveCount = 0
     private var incoming: [Float] = []  // [ranks] of partials or slices
+    private let head: UnsafeMutablePointer<Int32>  // [message]: of a batch that is smaller
     private var hasEnded = false
 
     /// - Parameter threads: Of this process.
@@ -38,18 +39,32 @@ package final class MPIRank {
         communicator = world.replica.handle
         transfers = .allocate(capacity: 2 * count)
         transfers.initialize(repeating: nil, count: 2 * count)
+        head = .allocate(capacity: Self.message)
+        head.initialize(repeating: 0, count: Self.message)
     }
 
-    deinit { transfers.deallocate() }
+    deinit {
+        transfers.deallocate()
+        head.deallocate()
+    }
 
-    /// The proper end: rank 0 tells the others.
+    /// The proper end: rank 0 tells the others, and all leave.
     package func end() {
+        tellEnd()
+        leave()
+    }
+
+    /// Rank 0 tells the others that there will be no more batches.
+    package func tellEnd() {
+        guard !hasEnded, rank == 0 else { return }
+        head.update(repeating: 0, count: Self.message)
+        if (try? broadcast(head, Self.message)) == nil { hasEnded = true }
+    }
+
+    /// Waits for all others to come to their end.
+    package func leave() {
         guard !hasEnded else { return }
         hasEnded = true
-        if rank == 0 {
-            var nothing = [Int32](repeating: 0, count: Self.message)
-            guard (try? broadcast(&nothing, Self.message)) != nil else { return }
-        }
         if world.replicaCount == 1 { world.finish() }
     }
 
@@ -147,12 +162,29 @@ package final class MPIRank {
     /// Makes rank 0's batch everybody's. False on the other ranks when there will be no more.
     package func broadcast(_ batch: Batch) throws(LLMError) -> Bool {
         let words = batch.words
-        let first = min(Self.message, words.count)
-        try broadcast(words.baseAddress!, first)
+        guard words.count >= Self.message else { return try broadcastSmall(batch) }
+        try broadcast(words.baseAddress!, Self.message)
         guard batch.tokenCount > 0 else { return false }
-        let rest = batch.contents.count - first
-        if rest > 0 { try broadcast(words.baseAddress! + first, rest) }
+        let rest = batch.contents.count - Self.message
+        if rest > 0 { try broadcast(words.baseAddress! + Self.message, rest) }
         return true
+    }
+
+    /// Of an engine whose largest batch is smaller than a message, which has the same length at the end too.
+    private func broadcastSmall(_ batch: Batch) throws(LLMError) -> Bool {
+        let contents = batch.contents
+        if rank == 0 { head.update(from: contents.baseAddress!, count: contents.count) }
+        try broadcast(head, Self.message)
+        guard head[0] > 0 else { return false }
+        if rank != 0 { batch.copy(from: head) }
+        return true
+    }
+
+    /// Rank 0's words become everybody's.
+    package func share(_ words: inout [Int32]) throws(LLMError) {
+        try words.withUnsafeMutableBufferPointer { (words: inout UnsafeMutableBufferPointer<Int32>) throws(LLMError) in
+            try broadcast(words.baseAddress!, words.count)
+        }
     }
 
     private func broadcast(_ words: UnsafeMutablePointer<Int32>, _ count: Int) throws(LLMError) {
