@@ -145,6 +145,28 @@ extension CUDATests {
             #expect(distance(mine.logits[0], theirs.logits[0]) < 1e-4)
         }
 
+        @Test("Ranks quantise their shards as ranks on the CPU do", arguments: [EngineConfig.Quantization.int4, .int8])
+        func shards(quantization: EngineConfig.Quantization) throws {
+            var config = Emulated.small(.float32, ranks: 2)
+            config.quantization = quantization
+            let request = [(prompt(20, seed: 2), SamplingParams.greedy(2))]
+            let (mine, theirs) = (try logits(nil, config, request), try logits(nil, config, onCPU: true, request))
+            #expect(mine.logits.count == 2)
+            #expect(distance(mine.logits[0], theirs.logits[0]) < (quantization == .int8 ? 4e-2 : 1e-4))
+        }
+
+        @Test("Shards of published folders", arguments: fixtures)
+        func storedShards(name: String) throws {
+            let bytes = try Platform.readFile(Self.fixture(name) + "/golden.json", limit: 1 << 20)
+            let cases = Array(try JSONDocument(parsing: bytes).root["cases"]!.elements)
+            let config = Emulated.small(.float32, tokens: 128, maxModelLength: 128, ranks: 2)
+            let run = try logits(Self.fixture(name), config, cases.map { ($0["prompt_ids"]!.ids, .greedy(1)) })
+            for (found, testCase) in zip(run.logits, cases) {
+                #expect(distance(found, testCase["last_logits"]!.floats) < 2e-5)
+            }
+            #expect(run.logits.count == 3)
+        }
+
         /// Random weights of a folder's shape: experts of four bits, with zero points.
         private func writeExperts(order: Bool) throws -> String {
             _ = try folder.write(

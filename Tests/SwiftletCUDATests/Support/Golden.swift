@@ -47,6 +47,6 @@ enum Golden {
 }
 
 extension JSONValue {
-    fileprivate var ids: [TokenID] { elements.map { TokenID($0.int!) } }
-    fileprivate var floats: [Float] { elements.map { Float($0.double!) } }
+    var ids: [TokenID] { elements.map { TokenID($0.int!) } }
+    var floats: [Float] { elements.map { Float($0.double!) } }
 }
