@@ -78,9 +78,9 @@ struct OptionsTests {
             "--min-tokens 5 --max-tokens 4 x", "-n 0 x", "--stop-token-ids 1,,2 x", "--stop-token-ids -1 x",
             "--logit-bias [1] x", "--logit-bias {\"a\":1} x", "--dtype int8 x", "--block-size 48 x", "--threads 0 x",
             "--kv-cache-memory-bytes 8Q x", "--kv-cache-memory-bytes 0 x", "--max-num-seqs 0 x", "--cpu-level sse x",
-            "--device tpu x", "--enforce-eager x", "--device cuda --quantization int8 x", "--device cuda --threads 2 x",
-            "--kv-cache-memory-bytes 1G --num-gpu-blocks-override 4 x", "--max-model-len 99999999999999999999 x",
-            "--input a", "--output a x", "--input a --output b x", "--nope x",
+            "--device tpu x", "--enforce-eager x", "--device cuda --kv-cache-dtype int8 x",
+            "--device cuda --threads 2 x", "--kv-cache-memory-bytes 1G --num-gpu-blocks-override 4 x",
+            "--max-model-len 99999999999999999999 x", "--input a", "--output a x", "--input a --output b x", "--nope x",
         ])
     func refused(line: String) {
         do {
