@@ -264,4 +264,3 @@ static void NAMED(attention)(void *context, int32_t item, int32_t thread) {
 #undef WIDENS
 #undef WIDE_ROWS_OF
 #undef WIDENED
-#undef READ_AGAIN

@@ -37,14 +37,6 @@
 #define WIDE_ROWS_OF(words) ((WIDENS ? 2 : 1) * (words))
 #define WIDENED(half, word) (half == 0 ? bf16_low(word) : bf16_high(word))
 
-// Words that the compiler would rather spill than read twice.
-#define READ_AGAIN(pointer)                    \
-    ({                                         \
-        const uint32_t *again = pointer;       \
-        __asm__("" : "+r"(again));             \
-        again;                                 \
-    })
-
 /// scores[R][64] (at the tile's first panel) = queries[R][words] . keys[W][words][16]
 typedef void (*NAMED(score_tile))(const uint32_t *queries, int32_t words, const uint32_t *const *keys,
                                   const uint32_t *const *next, float *scores);
@@ -62,7 +54,7 @@ INLINE void NAMED(score)(const int rows, const int width, const uint32_t *querie
 #if WIDENS
     const uint32_t *again[8];
     UNROLL
-    for (int j = 0; j < width; j++) again[j] = READ_AGAIN(keys[j]);
+    for (int j = 0; j < width; j++) again[j] = read_again(keys[j]);
     for (int32_t k = 0; k < words; k++)
         UNROLL
         for (int half = 0; half < 2; half++)
@@ -116,7 +108,7 @@ INLINE void NAMED(value)(const int rows, const int width, const uint32_t *weight
         const uint32_t *v = values[panel] + dim, *n = next[panel] + dim, *p = weights + panel * PANEL_ROWS;
         int32_t left = end - panel * PANEL_ROWS;
 #if WIDENS
-        const uint32_t *again = READ_AGAIN(v);
+        const uint32_t *again = read_again(v);
         p = weights + 2 * panel * PANEL_ROWS;
         for (int32_t x = 0; x < (left < PANEL_ROWS ? left : PANEL_ROWS); x++)
             UNROLL

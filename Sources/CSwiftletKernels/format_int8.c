@@ -21,7 +21,7 @@ static void read_source(const pack_group *group, const uint8_t *source, int32_t 
     swiftlet_convert_to_float(source, group->type, (size_t)count, values);
 }
 
-static swiftlet_int8_scale scale_of(const pack_group *group, int32_t row) {
+static swiftlet_integer_scale scale_of(const pack_group *group, int32_t row) {
     float values[512], largest = 0;
     for (int32_t c = 0, count; c < group->whole_columns; c += count) {
         count = group->whole_columns - c < 512 ? group->whole_columns - c : 512;
@@ -30,14 +30,14 @@ static swiftlet_int8_scale scale_of(const pack_group *group, int32_t row) {
         float block = group->cpu->kernels->largest_magnitude(values, count);
         if (scalar_bits(block) > scalar_bits(largest)) largest = block;
     }
-    return swiftlet_int8_scale_for(largest);
+    return swiftlet_integer_scale_for(largest, 127);
 }
 
 static void pack(const pack_group *group) {
     int32_t columns = group->matrix->columns, words = words_per_row(group->matrix);
     uint32_t *out = group->panel + group->lane, *trailer = out + (size_t)words * 64;
     bool whole_lines = group->rows == PACK_GROUP_ROWS && (uintptr_t)out % (PACK_GROUP_ROWS * sizeof(uint32_t)) == 0;
-    swiftlet_int8_scale scales[PACK_GROUP_ROWS];
+    swiftlet_integer_scale scales[PACK_GROUP_ROWS];
     int32_t sums[PACK_GROUP_ROWS] = {0};
     for (int32_t row = 0; row < group->rows; row++) scales[row] = scale_of(group, row);
     for (int32_t c = 0; c < columns; c += BLOCK_COLUMNS) {

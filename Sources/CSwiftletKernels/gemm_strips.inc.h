@@ -38,8 +38,7 @@ INLINE void NAMED(multiply_strip)(const int32_t rows, const int32_t vectors, con
         UNROLL
         for (int32_t j = 0; j < vectors; j++) sum[i][j] = vf_load(sums + 64 * i + 16 * j);
 #if WIDENS
-    const uint32_t *again = panel;  // the compiler would rather spill the words than read them twice
-    __asm__("" : "+r"(again));
+    const uint32_t *again = read_again(panel);
 #endif
     for (int32_t k = 0; k < words; k++) {
         UNROLL

@@ -94,17 +94,17 @@ size_t swiftlet_panel_words(const swiftlet_matrix *matrix);
 /// Packs rows first_row..<first_row + rows of a tensor, on this thread.
 void swiftlet_pack_here(const swiftlet_cpu *cpu, const swiftlet_pack *pack, int32_t first_row, int32_t rows);
 
-/// What a row of eight-bit integers stands for.
+/// What integers stand for.
 typedef struct {
     float scale;    // value = integer * scale
     float inverse;  // integer = value * inverse, rounded
-} swiftlet_int8_scale;
+} swiftlet_integer_scale;
 
-/// The largest magnitude becomes 127. Rows of values too small to divide by become zeros; NaN and infinity make the
-/// scale one, so that whatever is computed with the row shows it.
-static inline swiftlet_int8_scale swiftlet_int8_scale_for(float largest) {
-    if (largest < 1e-30f) return (swiftlet_int8_scale){0, 0};
-    return (swiftlet_int8_scale){largest / 127, 127 / largest};
+/// The largest magnitude becomes `most`: 127 of eight bits. Values too small to divide by become zeros; NaN and infinity
+/// become the scale, so that whatever is computed with them shows it.
+static inline swiftlet_integer_scale swiftlet_integer_scale_for(float largest, float most) {
+    if (largest < 1e-30f) return (swiftlet_integer_scale){0, 0};
+    return (swiftlet_integer_scale){largest / most, most / largest};
 }
 
 extern const swiftlet_kernel_table swiftlet_kernels_portable;

@@ -18,16 +18,13 @@ static void NAMED(int4_quantize_block)(const ELEMENT *x, int32_t columns, int32_
         values[i] = rest >= 16 ? LOAD_16(x + 16 * i) : rest > 0 ? LOAD_FIRST(x + 16 * i, rest) : vf_set(0);
         largest = int8_larger(largest, values[i]);
     }
-    float magnitude = int8_largest(largest);
-    // As swiftlet_int8_scale_for: what is too small to divide by becomes zero; NaN and infinity show.
-    bool is_zero = magnitude < 1e-30f;
-    vf inverse = vf_set(is_zero ? 0 : 32767 / magnitude);
+    swiftlet_integer_scale scale = swiftlet_integer_scale_for(int8_largest(largest), 32767);
     for (int32_t i = 0; i < padded / 16; i++) {
-        vi integers = int8_round(values[i], inverse);
+        vi integers = int8_round(values[i], vf_set(scale.inverse));
         sum += integers;
         *(v_half_int16 *)(out + 16 * i) = __builtin_convertvector(integers, v_half_int16);
     }
-    *block = (int4_block){is_zero ? 0 : magnitude / 32767, vi_sum(sum)};
+    *block = (int4_block){scale.scale, vi_sum(sum)};
 }
 
 static void NAMED(int4_quantize_rows)(void *context, int32_t item, int32_t thread) {

@@ -19,8 +19,8 @@ static void NAMED(quantize_rows)(void *context, int32_t item, int32_t thread) {
         }
         for (; c < columns; c += 16)
             largest[0] = int8_larger(largest[0], LOAD_FIRST(x + c, columns - c < 16 ? columns - c : 16));
-        swiftlet_int8_scale scale =
-            swiftlet_int8_scale_for(int8_largest(__builtin_elementwise_max(largest[0], largest[1])));
+        swiftlet_integer_scale scale =
+            swiftlet_integer_scale_for(int8_largest(__builtin_elementwise_max(largest[0], largest[1])), 127);
         *int8_row_scale(out, columns) = scale.scale;
         vf inverse = vf_set(scale.inverse);
         vi bias = (vi)vw_set(INT8_X_BIAS);

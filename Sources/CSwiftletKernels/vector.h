@@ -67,6 +67,12 @@
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
 
+// The same address, for words that the compiler would rather spill than read twice.
+INLINE const uint32_t *read_again(const uint32_t *words) {
+    __asm__("" : "+r"(words));
+    return words;
+}
+
 typedef float vf __attribute__((vector_size(64)));     // 16 float32
 typedef uint32_t vw __attribute__((vector_size(64)));  // 16 words: a float32 or two bfloat16
 typedef int32_t vi __attribute__((vector_size(64)));

@@ -56,14 +56,6 @@ std::vector<char> compile(const std::string &file, const swiftlet_cuda_shapes &s
         "-DQUERY_HEADS=" + std::to_string(shapes.query_heads), "-DKV_HEADS=" + std::to_string(shapes.kv_heads),
         "-DQUERY_GROUP=" + std::to_string(shapes.query_group), "-DBLOCK_SIZE=" + std::to_string(shapes.block_size),
         "-DSKIPPED_QUERY_HEADS=" + std::to_string(shapes.skipped_query_heads)};
-    // The same kernels are run in several orders of threads, one after the other.
-    thread_local std::string last;
-    thread_local std::vector<char> image;
-    std::string key = file + '\n' + sources[file];
-    for (const std::string &option : options) key += option;
-    if (mutation) key += sources[mutation->file];
-    if (key == last && !image.empty()) return image;
-    last = key;
     std::vector<const char *> flags;
     for (const std::string &option : options) flags.push_back(option.c_str());
     void *program = nullptr;
@@ -75,7 +67,7 @@ std::vector<char> compile(const std::string &file, const swiftlet_cuda_shapes &s
     text.resize(size);
     symbol<int (*)(void *, char *)>("nvrtcGetProgramLog")(program, text.data());
     symbol<int (*)(void *, size_t *)>("nvrtcGetCUBINSize")(program, &size);
-    image.assign(status == 0 ? size : 0, 0);
+    std::vector<char> image(status == 0 ? size : 0);
     if (status == 0) symbol<int (*)(void *, char *)>("nvrtcGetCUBIN")(program, image.data());
     symbol<int (*)(void **)>("nvrtcDestroyProgram")(&program);
     return image;

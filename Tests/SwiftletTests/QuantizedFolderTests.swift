@@ -108,10 +108,15 @@ struct QuantizedFolderTests {
             try folder.write(path + "/stored")
             try folder.writeExpanded(path + "/expanded")
             let expected = try ModelHarness(path + "/expanded").lastLogits(prompt)
-            let stored = try ModelHarness(path + "/stored", threads: 2)
-            let logits = stored.lastLogits(prompt)
-            #expect(relativeDistance(logits, expected) < 1e-5)
-            #expect(stored.lastLogits(prompt, chunk: 7) == logits)
+            // Only bfloat16's activations become integers before four-bit products: no worse than bfloat16 itself.
+            let rounded = try ModelHarness(path + "/expanded", dtype: SWIFTLET_BFLOAT16).lastLogits(prompt)
+            let bounds = [SWIFTLET_FLOAT32: 1e-5, SWIFTLET_BFLOAT16: 1.5 * relativeDistance(rounded, expected)]
+            for (dtype, bound) in bounds {
+                let stored = try ModelHarness(path + "/stored", dtype: dtype, threads: 2)
+                let logits = stored.lastLogits(prompt)
+                #expect(relativeDistance(logits, expected) < bound, "\(dtype)")
+                #expect(stored.lastLogits(prompt, chunk: 7) == logits)
+            }
         }
     }
 
