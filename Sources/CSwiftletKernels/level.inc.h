@@ -13,7 +13,7 @@
 
 #include "kernels.h"
 #include "probe.h"
-#include "vector.h"
+#include "vector_math.h"
 
 #include "int4.inc.h"
 #include "int4_quantize.inc.h"
