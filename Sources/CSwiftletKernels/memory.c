@@ -33,6 +33,14 @@ void *swiftlet_allocate(size_t bytes) {
     return memory;
 }
 
+void swiftlet_use_small_pages(void *memory, size_t bytes) {
+#if defined(MADV_NOHUGEPAGE)
+    if (memory != NULL && bytes > 0) madvise(memory, bytes, MADV_NOHUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
 void swiftlet_release(void *memory, size_t bytes) {
     if (memory != NULL && bytes > 0) munmap(memory, bytes);
 }

@@ -143,7 +143,7 @@ public struct EngineConfig: Sendable, Hashable {
     /// Take sampling defaults from the model's generation_config.json (`generation_config`). Default on.
     public var useGenerationConfig: Bool
     /// Tokens of the KV cache that have memory behind them when the engine is ready; the others get it as they come.
-    package var providedTokens = 512
+    package var providedTokens = 128
 
     public init(
         device: Device = .cpu, dtype: DataType = .automatic, quantization: Quantization? = nil,

@@ -120,6 +120,8 @@ static inline uint64_t swiftlet_ticks(void) {
 /// Zeroed pages straight from the kernel, huge ones where it can; NULL when there is no memory.
 void *swiftlet_allocate(size_t bytes);
 void swiftlet_release(void *memory, size_t bytes);
+/// Small pages for the first bytes of an allocation: of a huge one that is used in part, all is taken.
+void swiftlet_use_small_pages(void *memory, size_t bytes);
 /// Makes the kernel provide bytes first..<end of each of these allocations now, with all threads, spread over all
 /// nodes: the first to use a page pays for it otherwise, while the others wait. Contents stay.
 void swiftlet_provide(swiftlet_cpu *cpu, void *const *areas, int32_t count, size_t first, size_t end);

@@ -215,6 +215,7 @@ package struct ModelLoader: Sendable {
             )
         } else if config.quantization == nil && quantization == nil && backend.dtype == SWIFTLET_BFLOAT16
             && ![SWIFTLET_LEVEL_AVX512BF16, SWIFTLET_LEVEL_NEONBF16].contains(backend.level)
+            && CPUBackend.supportedLevels.first != backend.level
         {
             logger.warning(
                 "bfloat16 products are emulated at level \(backend.levelName); this machine's best may be faster")

@@ -188,7 +188,7 @@ package final class CPUBackend: HostLogits {
     package func provide(_ caches: [CPUCache], blockCount: Int) {
         guard let cache = caches.first, cache.providedBlocks < blockCount else { return }
         let provided = cache.providedBlocks * cache.blockBytes
-        let end = min((blockCount * cache.blockBytes + CPUPages.hugePage - 1) & -CPUPages.hugePage, cache.byteCount)
+        let end = cache.endOfPages(of: blockCount)
         withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: caches.count) { memory in
             for (index, cache) in caches.enumerated() { memory.initializeElement(at: index, to: cache.memory) }
             swiftlet_provide(cpu, memory.baseAddress, Int32(caches.count), provided, end)

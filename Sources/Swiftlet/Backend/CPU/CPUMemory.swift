@@ -7,6 +7,7 @@ package import CSwiftletKernels
 /// Zeroed pages.
 package final class CPUPages {
     static let hugePage = 2 << 20
+    static let page = 4 << 10
 
     package let memory: UnsafeMutableRawPointer
     package let byteCount: Int
@@ -252,7 +253,7 @@ final class CPUGathered {
 
 package final class CPUCache {
     package let value: swiftlet_kv_layer
-    let blockBytes: Int
+    package let blockBytes: Int
     /// Blocks below it have memory behind them.
     var providedBlocks = 0
     private let pages: CPUPages
@@ -267,6 +268,8 @@ package final class CPUCache {
         layer.skipped = Int32(skippedQueryHeads)
         blockBytes = swiftlet_kv_block_bytes(&layer)
         pages = try CPUPages(byteCount: blockCount * blockBytes, for: "the KV cache of one layer")
+        // A short conversation is a few blocks of each layer, which would have a huge page each.
+        swiftlet_use_small_pages(pages.memory, min(pages.byteCount, CPUPages.hugePage))
         layer.base = pages.memory.assumingMemoryBound(to: UInt32.self)
         value = layer
     }
@@ -288,6 +291,12 @@ package final class CPUCache {
             base: nil, block_size: Int32(blockSize), kv_heads: Int32(keyValueHeads), head_dim: Int32(headDim),
             dtype: dtype, format: format, group: 1, skipped: 0)
     }
-    var memory: UnsafeMutableRawPointer { pages.memory }
-    var byteCount: Int { pages.byteCount }
+    package var memory: UnsafeMutableRawPointer { pages.memory }
+
+    /// Where the pages end that so many blocks need: small pages up to the first huge one.
+    func endOfPages(of blockCount: Int) -> Int {
+        let bytes = blockCount * blockBytes
+        let page = bytes <= CPUPages.hugePage ? CPUPages.page : CPUPages.hugePage
+        return min((bytes + page - 1) & -page, pages.byteCount)
+    }
 }
