@@ -108,7 +108,7 @@ def make_engine(name, options, cpus, place, results):
             sys.exit(f"error: {options.swiftlet} is not there: run swift build -c release --product swiftlet")
         engine = engines.Swiftlet(options.swiftlet, place.model(), len(cpus))
         version = subprocess.run([options.swiftlet, "--version"], capture_output=True, text=True).stdout.strip()
-        results.notes[name] = f"{version}, build {engine.build}, its own defaults"
+        results.notes[name] = f"{version}, build {engine.build}, its own defaults, no prefix caching"
         return engine
     peer = engines.PEERS[name]
     python = place.environment(peer["environment"])

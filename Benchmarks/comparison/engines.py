@@ -267,7 +267,8 @@ class Swiftlet:
     def bench(self, words, job, log):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "report.json")
-            self.execute(["bench", words[0], *self.options(job), *words[1:], "--json", path], job, log)
+            options = [*self.options(job), "--no-enable-prefix-caching"]  # rounds of it would fill memory
+            self.execute(["bench", words[0], *options, *words[1:], "--json", path], job, log)
             with open(path, encoding="utf-8") as file:
                 report = json.load(file)
         # Its own VmHWM: the process's would hold the memory that its probe of the machine reads.
