@@ -141,7 +141,8 @@ let package = Package(
         .testTarget(
             name: "SwiftletKernelTests", dependencies: ["CSwiftletKernels"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "SwiftletCUDAKernelTests", dependencies: ["CSwiftletCUDAChecks", "CSwiftletCUDAEmulator"],
+            name: "SwiftletCUDAKernelTests",
+            dependencies: ["CSwiftletCUDAChecks", "CSwiftletCUDAEmulator", "SwiftletTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "SwiftletTests",

@@ -2,6 +2,7 @@
 //
 // Owner: CSwiftletCUDAChecks. Invariant: each mutation is a fault that somebody could make, and that a GPU might hide.
 
+import SwiftletTestSupport
 import Testing
 
 @Suite(.enabled(if: KernelCheck.hasCompiler, "clang++ of the Swift toolchain is not in the path"))
@@ -112,14 +113,8 @@ struct CUDAKernelMutationTests {
             to: "output"),
     ]
 
-    /// Two at a time: most of it is a compiler's work.
-    @Test func `a wrong kernel is found out`() async {
-        await withTaskGroup(of: Void.self) { group in
-            for (index, mutation) in (Self.mutations + Self.quantized).enumerated() {
-                if index >= 2 { await group.next() }
-                group.addTask { Self.isFoundOut(mutation) }
-            }
-        }
+    @Test func `a wrong kernel is found out`() async throws {
+        try await twoAtATime(Self.mutations + Self.quantized) { Self.isFoundOut($0) }
     }
 
     private static func isFoundOut(_ mutation: Mutation) {

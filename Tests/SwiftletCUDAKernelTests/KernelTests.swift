@@ -3,6 +3,7 @@
 //
 // Owner: CSwiftletCUDA. Invariant: no test needs a GPU, and none is skipped where there is a compiler.
 
+import SwiftletTestSupport
 import Testing
 
 @Suite(.enabled(if: KernelCheck.hasCompiler, "clang++ of the Swift toolchain is not in the path"))
@@ -13,11 +14,15 @@ struct CUDAKernelTests {
     ]
     static let ofHeads = ["rope and cache", "attention, one row", "attention, prompts"]
 
-    @Test(arguments: ofRows, [false, true])
-    func `a kernel of rows gives what plain loops give`(check: String, isFloat: Bool) {
+    private static func expectRight(_ check: String, _ shape: KernelShape, order: Int32) {
+        let (status, text) = KernelCheck.run(check, shape, order: order)
+        #expect(status == 0, "\(shape.testDescription), order \(order): \(text)")
+    }
+
+    @Test(arguments: ofRows)
+    func `a kernel of rows gives what plain loops give`(check: String) async throws {
         for order in 0..<KernelCheck.threadOrders where check != "sampling" || order.isMultiple(of: 2) {
-            let (status, text) = KernelCheck.run(check, KernelShape(isFloat: isFloat), order: order)
-            #expect(status == 0, "order \(order): \(text)")
+            try await twoAtATime([false, true]) { Self.expectRight(check, KernelShape(isFloat: $0), order: order) }
         }
     }
 
@@ -36,12 +41,11 @@ struct CUDAKernelTests {
         KernelShape(headDim: 80, queryHeads: 9, kvHeads: 1, blockSize: 16, hasFP8Cache: true),
     ]
 
-    @Test(arguments: ofHeads, shapes)
-    func `a kernel of heads gives what plain loops give`(check: String, shape: KernelShape) {
-        let orders: [Int32] = shape.headDim == 64 ? [0, 1, 2, 3, 4] : [1, 2]
-        for order in orders {
-            let (status, text) = KernelCheck.run(check, shape, order: order)
-            #expect(status == 0, "order \(order): \(text)")
+    @Test(arguments: ofHeads)
+    func `a kernel of heads gives what plain loops give`(check: String) async throws {
+        for order in 0..<KernelCheck.threadOrders {
+            let shapes = Self.shapes.filter { $0.headDim == 64 || order == 1 || order == 2 }
+            try await twoAtATime(shapes) { Self.expectRight(check, $0, order: order) }
         }
     }
 }

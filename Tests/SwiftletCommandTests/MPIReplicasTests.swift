@@ -88,7 +88,7 @@ struct MPIReplicasTests {
     @Test("What a replica with a killed process had in work is done by the others", arguments: [1, 2, 3])
     func lostReplica(victim: Int) async throws {
         let folder = try TemporaryFolder()
-        _ = try folder.write(Self.lines(48, tokens: 100), "in.jsonl")
+        _ = try folder.write(Self.lines(32, tokens: 60), "in.jsonl")
         let expected = try await Self.expected(folder, ranks: 2)
         let command = try await Self.running(folder, ["--enable-recovery"])
         let ranks = MPILauncher.ranks(of: command.processID)
@@ -104,7 +104,7 @@ struct MPIReplicasTests {
     @Test("Without the first process nobody goes on", arguments: [[], ["--enable-recovery"]])
     func lostFirst(launcherOptions: [String]) async throws {
         let folder = try TemporaryFolder()
-        _ = try folder.write(Self.lines(48, tokens: 400), "in.jsonl")
+        _ = try folder.write(Self.lines(32, tokens: 100), "in.jsonl")
         let command = try await Self.running(folder, launcherOptions)
         let ranks = MPILauncher.ranks(of: command.processID)
         kill(try #require(ranks[0]), SIGKILL)
