@@ -11,7 +11,6 @@
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <vector>
 
 #include "emulator.h"
 
@@ -115,14 +114,6 @@ int free_host(void *memory) {
     return success;
 }
 
-bool is_pinned(const void *memory) {
-    std::lock_guard guard(lock);
-    auto next = pinned.upper_bound((char *)memory);
-    if (next == pinned.begin()) return false;
-    --next;
-    return (const char *)memory < next->first + next->second;
-}
-
 bool is_device_range(uint64_t address, size_t bytes) {
     std::lock_guard guard(lock);
     auto next = allocations.upper_bound(address);
@@ -164,13 +155,8 @@ int copy_in(uint64_t to, const void *from, size_t bytes, void *stream) {
     int status = enter(Call::any);
     if (status != success) return status;
     if (!is_device_range(to, bytes)) return invalid_value;
-    if (is_pinned(from)) return enqueue_copy(stream, (void *)to, from, bytes);
-    // Other memory is read before the call returns.
-    std::vector<char> copy((const char *)from, (const char *)from + bytes);
-    return enqueue(stream, [to, copy = std::move(copy)] {
-        memcpy((void *)to, copy.data(), copy.size());
-        return success;
-    });
+    // Pinned or not: a GPU that reads the host's pages by itself reads them when its stream comes to it.
+    return enqueue_copy(stream, (void *)to, from, bytes);
 }
 
 int copy_out(void *to, uint64_t from, size_t bytes, void *stream) {

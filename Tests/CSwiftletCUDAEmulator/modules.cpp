@@ -93,8 +93,6 @@ int get_function(void **handle, void *module_handle, const char *name) {
     return success;
 }
 
-int set_function_attribute(void *, int, int) { return enter(Call::any); }
-
 int launch(void *handle, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
            unsigned block_z, unsigned shared_bytes, void *stream, void **parameters, void **extra) {
     int status = enter(Call::any);
@@ -127,7 +125,6 @@ const std::vector<Symbol> &module_symbols() {
         {"cuModuleLoadData", (void *)load_module},
         {"cuModuleUnload", (void *)unload_module},
         {"cuModuleGetFunction", (void *)get_function},
-        {"cuFuncSetAttribute", (void *)set_function_attribute},
         {"cuLaunchKernel", (void *)launch},
     };
     return symbols;

@@ -22,7 +22,12 @@ struct Layout {
     int64_t stride;
 };
 
-/// cublasLtMatmulHeuristicResult_t.
+struct Preference {
+    size_t workspace = 0;
+    uint32_t alignment = 256;  // of B
+};
+
+/// cublasLtMatmulHeuristicResult_t. Of the algorithm the first number is its own, the second B's alignment.
 struct Heuristic {
     uint64_t algorithm[8];
     size_t workspace;
@@ -75,14 +80,16 @@ int create_layout(void **handle, int type, uint64_t rows, uint64_t columns, int6
 }
 
 int create_preference(void **handle) {
-    *handle = new size_t(0);
+    *handle = new Preference;
     count_object(1);
     return done;
 }
 
 int set_preference(void *handle, int attribute, const void *value, size_t size) {
-    if (attribute != 1 || size != sizeof(size_t)) return not_supported;
-    memcpy(handle, value, size);
+    Preference *preference = (Preference *)handle;
+    if (attribute == 1 && size == sizeof preference->workspace) memcpy(&preference->workspace, value, size);
+    else if (attribute == 6 && size == sizeof preference->alignment) memcpy(&preference->alignment, value, size);
+    else return not_supported;
     return done;
 }
 
@@ -92,13 +99,14 @@ bool fits(const Description &description, const Layout &a, const Layout &b, cons
            c.columns == d.columns;
 }
 
-int find_algorithms(void *, void *description, void *a, void *b, void *c, void *d, void *, int wanted, Heuristic *results,
-                    int *count) {
+int find_algorithms(void *, void *description, void *a, void *b, void *c, void *d, void *preference, int wanted,
+                    Heuristic *results, int *count) {
     *count = 0;
     if (!fits(*(Description *)description, *(Layout *)a, *(Layout *)b, *(Layout *)c, *(Layout *)d)) return not_supported;
     for (; *count < wanted && *count < 2; (*count)++) {
         results[*count] = {};
         results[*count].algorithm[0] = 1 + (uint64_t)*count;
+        results[*count].algorithm[1] = ((Preference *)preference)->alignment;
     }
     return done;
 }
@@ -143,6 +151,7 @@ int multiply_matrices(void *, void *description, const float *alpha, const void 
     Layout la = *(Layout *)a_layout, lb = *(Layout *)b_layout, lc = *(Layout *)c_layout, ld = *(Layout *)d_layout;
     if (!fits(*(Description *)description, la, lb, lc, ld)) return not_supported;
     if (algorithm && (algorithm[0] < 1 || algorithm[0] > 2)) return bad_value;
+    if (algorithm && algorithm[1] != 0 && (uintptr_t)b % algorithm[1] != 0) return bad_value;
     if (enter(Call::any) != success) return execution_failed;
     float scale = *alpha, keep = *beta;
     int status = enqueue(stream, [=] {
@@ -165,7 +174,7 @@ const std::vector<Symbol> &product_symbols() {
         {"cublasLtMatrixLayoutCreate", (void *)create_layout},
         {"cublasLtMatrixLayoutDestroy", (void *)release<Layout>},
         {"cublasLtMatmulPreferenceCreate", (void *)create_preference},
-        {"cublasLtMatmulPreferenceDestroy", (void *)release<size_t>},
+        {"cublasLtMatmulPreferenceDestroy", (void *)release<Preference>},
         {"cublasLtMatmulPreferenceSetAttribute", (void *)set_preference},
         {"cublasLtMatmulAlgoGetHeuristic", (void *)find_algorithms},
         {"cublasLtMatmulAlgoCheck", (void *)check_algorithm},

@@ -54,12 +54,13 @@ __device__ inline unsigned shared_address(const void *shared) { return (unsigned
 
 /// c [16, 8] += a [16, 16] b [16, 8] of all lanes. Lane l holds, with g = l / 4 and t = 2 (l % 4):
 /// a: rows g, g + 8, g, g + 8 at columns t, t, t + 8, t + 8 (two neighbours each); b: rows t and t + 8 (two neighbours
-/// each) at column g; c: row g at columns t and t + 1, row g + 8 at the same.
+/// each) at column g; c: row g at columns t and t + 1, row g + 8 at the same. (volatile: it must not move to where only the
+/// lanes that use its result are.)
 __device__ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 /// Four 8 x 8 matrices of 16-bit elements of all lanes: lane l gives the address of row l % 8 of matrix l / 8, in shared

@@ -30,7 +30,7 @@ extension CUDABackend {
         for row in rows {
             choices.set(row)
             guard row.isChanged, let mirror = logits.mirror else { continue }
-            try device.copy(mirror[row.row], to: logits.address(ofRow: row.row), byteCount: 4 * count)
+            try device.startCopy(mirror[row.row], to: logits.address(ofRow: row.row), byteCount: 4 * count)
         }
         try choices.upload()
         device.launch(
@@ -84,7 +84,7 @@ final class CUDAChoices {
         floats[4 * rows] = row.uniform.bitPattern
     }
 
-    func upload() throws(LLMError) { try device.copy(sent.bytes, to: parameters.address, byteCount: 20 * rows) }
+    func upload() throws(LLMError) { try device.startCopy(sent.bytes, to: parameters.address, byteCount: 20 * rows) }
 
     /// Waits for the tokens.
     func download(_ count: Int) throws(LLMError) -> UnsafeMutablePointer<Int32> {

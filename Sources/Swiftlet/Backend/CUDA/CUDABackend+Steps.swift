@@ -133,7 +133,7 @@ final class CUDAStepInput {
         try device.await(sent[turn])
         let pinned = turn == 0 ? first.bytes : second.bytes
         pinned.copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
-        try device.copy(pinned, to: block.address, byteCount: bytes.count)
+        try device.startCopy(pinned, to: block.address, byteCount: bytes.count)
         try device.check(device.driver.recordEvent(sent[turn], device.stream), "noting a step's input")
     }
 }

@@ -111,8 +111,15 @@ package final class CUDADevice {
 
     // MARK: - Copies
 
-    /// From host memory that may be used again at once, unless it is pinned.
+    /// From host memory that may be used again at once. It waits: where a GPU reads the host's pages by itself, it may do
+    /// so later than the driver's call returns.
     func copy(_ source: UnsafeRawPointer, to address: UInt64, byteCount: Int) throws(LLMError) {
+        try startCopy(source, to: address, byteCount: byteCount)
+        try synchronize()
+    }
+
+    /// From host memory that stays as it is until the stream has come to it.
+    func startCopy(_ source: UnsafeRawPointer, to address: UInt64, byteCount: Int) throws(LLMError) {
         guard byteCount > 0 else { return }
         isBusy = true
         try check(driver.copyIn(address, source, byteCount, stream), "copying to it")

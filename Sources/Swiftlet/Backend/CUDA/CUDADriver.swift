@@ -52,7 +52,6 @@ struct CUDADriver: Sendable {
     let loadModule: @Sendable @convention(c) (Out<Handle?>, UnsafeRawPointer) -> Status
     let unloadModule: @Sendable @convention(c) (Handle) -> Status
     let function: @Sendable @convention(c) (Out<Handle?>, Handle, UnsafePointer<CChar>) -> Status
-    let setFunctionAttribute: @Sendable @convention(c) (Handle, Int32, Int32) -> Status
     let launch:
         @Sendable @convention(c) (
             Handle, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Handle, UnsafeMutablePointer<Handle?>?,
@@ -99,7 +98,6 @@ struct CUDADriver: Sendable {
         loadModule = try libraries.function(.driver, "cuModuleLoadData")
         unloadModule = try libraries.function(.driver, "cuModuleUnload")
         function = try libraries.function(.driver, "cuModuleGetFunction")
-        setFunctionAttribute = try libraries.function(.driver, "cuFuncSetAttribute")
         launch = try libraries.function(.driver, "cuLaunchKernel")
     }
 

@@ -127,6 +127,9 @@ final class CUDAProducts {
         defer { _ = functions.destroyPreference(preference) }
         var bytes = workspace.byteCount
         try functions.check(functions.setPreference(preference, 1, &bytes, 8), "limiting the workspace")
+        // A later pass begins at any row of the input.
+        var alignment = UInt32(1) << min(8, (shape.columns * (isFloat32 ? 4 : 2)).trailingZeroBitCount)
+        try functions.check(functions.setPreference(preference, 6, &alignment, 4), "asking for an alignment")
         var found = [CublasLtAlgorithm](repeating: CublasLtAlgorithm(), count: Self.candidateCount)
         var count: Int32 = 0
         try functions.check(
