@@ -145,7 +145,7 @@ class Worker:
     def __init__(self, name, python, script, settings, environment, build, jobs, one_process):
         self.name, self.build, self.jobs, self.one_process = name, build, set(jobs), one_process
         self.python, self.script, self.settings, self.environment = python, script, settings, environment
-        self.load_seconds = 300
+        self.load_seconds = 600
 
     def measure(self, jobs, log, between):
         """Yields (job, metrics or error) for each job; calls `between()` before and after each."""

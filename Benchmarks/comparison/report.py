@@ -110,15 +110,17 @@ def explanation(results, command):
     rounds = [cell["round"] for cell in cells]
     lines = [
         "Tokens a second unless a unit is named; in brackets the share of the limit. Median of up to "
-        f"{max(rounds, default=0)} rounds in which the engines take turns; each cell is itself a median or a mean over "
+        f"{max(rounds, default=0)} round{'' if max(rounds, default=0) == 1 else 's'} in which the engines take turns; each cell is itself a median or a mean over "
         "its steps. The ratio is Swiftlet against the best peer; above 1 Swiftlet is ahead. “–”: not offered or not run.",
         "",
     ]
     if rates:
+        has_bf16 = any(probe["bf16_operations"] for probe in probes)
+        bf16 = f"bf16 {rates['bf16_operations']} GFLOP/s, " if has_bf16 else ""
         lines += [
             "The limit of a cell is what the machine's memory bandwidth and peak rate allow, measured before and after "
             "it. Over all cells, median and range: "
-            f"read {rates['read_bytes']} GB/s, bf16 {rates['bf16_operations']} GFLOP/s, "
+            f"read {rates['read_bytes']} GB/s, {bf16}"
             f"int8 {rates['int8_operations']} GOP/s, float32 {rates['float32_operations']} GFLOP/s.",
             "",
         ]
