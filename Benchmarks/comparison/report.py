@@ -107,10 +107,11 @@ def explanation(results, command):
     for name in probes[0] if probes else []:
         values = sorted(probe[name] / 1e9 for probe in probes)
         rates[name] = f"{number(median(values))} ({number(values[0])} to {number(values[-1])})"
-    rounds = [cell["round"] for cell in cells]
+    count = max((cell["round"] for cell in cells), default=0)
+    rounds = "1 round" if count == 1 else f"{count} rounds"
     lines = [
         "Tokens a second unless a unit is named; in brackets the share of the limit. Median of up to "
-        f"{max(rounds, default=0)} round{'' if max(rounds, default=0) == 1 else 's'} in which the engines take turns; each cell is itself a median or a mean over "
+        f"{rounds} in which the engines take turns; each cell is itself a median or a mean over "
         "its steps. The ratio is Swiftlet against the best peer; above 1 Swiftlet is ahead. “–”: not offered or not run.",
         "",
     ]
