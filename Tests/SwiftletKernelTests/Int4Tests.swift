@@ -148,10 +148,7 @@ extension Kernels {
 
         @Test func groupsWithoutAScaleAreHandled() {
             let columns = 64
-            let rows: [[Float]] = [
-                [Float](repeating: 0, count: columns), [Float](repeating: 0x1p-140, count: columns),
-                (0..<columns).map { $0 == 9 ? .nan : 1 }, (0..<columns).map { $0 == 9 ? .infinity : 1 },
-            ]
+            let rows = rowsWithoutAScale(columns: columns, tiny: 0x1p-140)
             for level in supportedLevels {
                 let pool = Pool(level)
                 let packed = PackedMatrix(
@@ -166,25 +163,12 @@ extension Kernels {
 
         /// Where x becomes integers, a block of it has no scale, or one that is no number.
         @Test func rowsOfXWithoutAScaleAreHandled() {
-            let columns = 64
-            let rows: [[Float]] = [
-                [Float](repeating: 0, count: columns), [Float](repeating: 0x1p-120, count: columns),
-                (0..<columns).map { $0 == 9 ? .nan : 1 }, (0..<columns).map { $0 == 9 ? .infinity : 1 },
-            ]
+            let rows = rowsWithoutAScale(columns: 64, tiny: 0x1p-120)
+            let groups = swiftlet_groups(columns: 64, has_zeros: false, scales_are_f16: false)
             for level in supportedLevels {
                 let pool = Pool(level)
                 for dtype in [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16] {
-                    let packed = PackedMatrix(
-                        pool, [Float](repeating: 1, count: columns), rows: 1, columns: columns, dtype: dtype,
-                        gated: false, format: SWIFTLET_WEIGHTS_INT4,
-                        groups: swiftlet_groups(columns: 64, has_zeros: false, scales_are_f16: false))
-                    var matrix = packed.matrix
-                    var out = [Float](repeating: 7, count: 4)
-                    let x = Elements(rows.flatMap { $0 }, dtype)
-                    x.bytes.withUnsafeBytes {
-                        swiftlet_linear(
-                            pool.cpu, &matrix, $0.baseAddress, columns, 4, nil, SWIFTLET_STORE_FLOAT, &out, 1)
-                    }
+                    let out = timesOnes(rows, pool, dtype, SWIFTLET_WEIGHTS_INT4, groups: groups)
                     #expect(out[0] == 0 && abs(out[1]) < 1e-30, "\(name(of: level)): \(out)")
                     #expect(!out[2].isFinite && !out[3].isFinite, "what is no number must not look like one: \(out)")
                 }

@@ -42,24 +42,11 @@ extension Kernels {
 
         /// A row of zeros, of values too small to divide by, and of what is no number.
         @Test func int8RowsWithoutAScaleAreHandled() {
-            let columns = 70
-            let rows: [[Float]] = [
-                [Float](repeating: 0, count: columns), [Float](repeating: 1e-38, count: columns),
-                (0..<columns).map { $0 == 9 ? .nan : 1 }, (0..<columns).map { $0 == 9 ? .infinity : 1 },
-            ]
+            let rows = rowsWithoutAScale(columns: 70, tiny: 1e-38)
             for level in supportedLevels {
                 let pool = Pool(level)
                 for dtype in [SWIFTLET_FLOAT32, SWIFTLET_BFLOAT16] {
-                    let packed = PackedMatrix(
-                        pool, [Float](repeating: 1, count: columns), rows: 1, columns: columns, dtype: dtype,
-                        gated: false, format: SWIFTLET_WEIGHTS_INT8)
-                    var matrix = packed.matrix
-                    var out = [Float](repeating: 7, count: 4)
-                    let x = Elements(rows.flatMap { $0 }, dtype)
-                    x.bytes.withUnsafeBytes {
-                        swiftlet_linear(
-                            pool.cpu, &matrix, $0.baseAddress, columns, 4, nil, SWIFTLET_STORE_FLOAT, &out, 1)
-                    }
+                    let out = timesOnes(rows, pool, dtype, SWIFTLET_WEIGHTS_INT8)
                     #expect(out[0] == 0 && out[1] == 0, "\(out)")
                     #expect(!out[2].isFinite && !out[3].isFinite, "what is no number must not look like one: \(out)")
                 }

@@ -225,3 +225,31 @@ final class PackedMatrix {
         return float(UInt16(truncatingIfNeeded: column % 2 == 0 ? word : word >> 16))
     }
 }
+
+// MARK: - Rows without a scale
+
+/// A row of zeros, one of values too small to divide by, and two with what is no number.
+func rowsWithoutAScale(columns: Int, tiny: Float) -> [[Float]] {
+    [
+        [Float](repeating: 0, count: columns), [Float](repeating: tiny, count: columns),
+        (0..<columns).map { $0 == 9 ? .nan : 1 }, (0..<columns).map { $0 == 9 ? .infinity : 1 },
+    ]
+}
+
+/// Products of rows with weights that are all one.
+func timesOnes(
+    _ rows: [[Float]], _ pool: Pool, _ dtype: swiftlet_dtype, _ format: swiftlet_weights,
+    groups: swiftlet_groups = swiftlet_groups()
+) -> [Float] {
+    let columns = rows[0].count
+    let packed = PackedMatrix(
+        pool, [Float](repeating: 1, count: columns), rows: 1, columns: columns, dtype: dtype, gated: false,
+        format: format, groups: groups)
+    var matrix = packed.matrix
+    var out = [Float](repeating: 7, count: rows.count)
+    Elements(rows.flatMap { $0 }, dtype).bytes.withUnsafeBytes {
+        swiftlet_linear(
+            pool.cpu, &matrix, $0.baseAddress, columns, Int32(rows.count), nil, SWIFTLET_STORE_FLOAT, &out, 1)
+    }
+    return out
+}
