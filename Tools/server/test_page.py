@@ -386,13 +386,18 @@ def does_not_jump_while_it_streams(run):
     """Nothing that is there moves while an answer grows, but the line of figures below it."""
     for name in ("desktop-light", "phone-light"):
         tab = run.tab(**DEVICES[name])
-        tab.run("""window.moved = []; new PerformanceObserver((list) => { for (const entry of list.getEntries())
-            for (const { node, previousRect, currentRect } of entry.sources)
-                if (Math.abs(previousRect.y - currentRect.y) > 1) window.moved.push(node?.className ?? 'removed');
-            }).observe({type: 'layout-shift'}); 0""")
+        tab.run("""window.moved = [];
+            window.note = (entries) => { for (const { sources } of entries) for (const { node, previousRect, currentRect } of sources)
+                if (Math.abs(previousRect.y - currentRect.y) > 1)
+                    moved.push(node ? node.className || node.nodeName : `removed, at ${previousRect.y}, then ${currentRect.y}`); };
+            window.observer = new PerformanceObserver((list) => note(list.getEntries()));
+            observer.observe({type: 'layout-shift'}); 0""")
         for question in ("markdown", "think", "weather"):
             ask(tab, question)
-        moved = tab.run("window.moved")
+            # What moved is named by its element, which the next question removes: the last frame's is taken first.
+            tab.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
+            tab.run("note(observer.takeRecords())")
+        moved = tab.run("moved")
         check(moved and set(moved) <= {"below"}, moved)
         finish(run, tab)
 
