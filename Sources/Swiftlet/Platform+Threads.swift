@@ -26,6 +26,26 @@ extension Platform {
     }
 }
 
+extension Platform {
+    /// Runs `body` on a thread of its own and waits for it no longer than `seconds`; it goes on alone then. Without a thread
+    /// to be had it runs on this one.
+    ///
+    /// - Returns: Whether it is done.
+    package static func attempt(seconds: Double, _ body: @escaping @Sendable () -> Void) -> Bool {
+        let isDone = DispatchSemaphore(value: 0)
+        do throws(LLMError) {
+            try startThread {
+                body()
+                isDone.signal()
+            }
+        } catch {
+            body()
+            return true
+        }
+        return isDone.wait(timeout: .now() + seconds) == .success
+    }
+}
+
 /// A value that a thread of its own computes while its maker does other things.
 final class Deferred<Value: Sendable>: Sendable {
     private let outcome = Mutex<Result<Value, LLMError>?>(nil)

@@ -22,6 +22,9 @@ package enum Platform {
     /// A variable of the environment; nil when it is not set.
     package static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
+    /// Sets a variable of the environment for libraries that are opened later, unless the user has set it.
+    static func setEnvironmentDefault(_ name: String, _ value: String) { _ = setenv(name, value, 0) }
+
     // MARK: Files
 
     /// Names in a directory, sorted, without `.` and `..`; nil if it can't be read.

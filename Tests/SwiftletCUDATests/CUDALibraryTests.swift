@@ -89,6 +89,12 @@ struct CUDALibraryTests {
         #expect(error?.message.contains("invalid ELF") == true || error?.message.contains("too short") == true)
     }
 
+    @Test("NCCL is told to connect the ranks when they join, not in a step that one may never come to")
+    func connecting() {
+        _ = try? CUDASearch().open(.collectives)
+        #expect(Platform.environment("NCCL_RUNTIME_CONNECT") != nil)
+    }
+
     /// A library of NVIDIA's wheels on this machine.
     private func installed(_ name: CUDALibraries.Name) throws -> DynamicLibrary {
         do {

@@ -91,6 +91,19 @@ extension CUDATests {
             #expect(swiftlet_emulator_live_objects() == before)
         }
 
+        @Test("Aborting that never ends is left to itself after a while")
+        func endlessAbort() {
+            let isDone = Mutex(false)
+            let goesOn = Mutex(true)
+            #expect(
+                !Platform.attempt(seconds: 0.05) {
+                    while goesOn.withLock({ $0 }) { Platform.sleep(microseconds: 100) }
+                    isDone.withLock { $0 = true }
+                })
+            goesOn.withLock { $0 = false }
+            #expect(Platform.attempt(seconds: 60) { while !isDone.withLock({ $0 }) {} })
+        }
+
         @Test("Ranks without NCCL are an error of all of them; one GPU does without")
         func missingLibrary() throws {
             let libraries = CUDALibraries { $0.hasPrefix("nccl") ? nil : swiftlet_emulated_symbol($0) }

@@ -114,7 +114,10 @@ package struct CUDASearch: Sendable {
             }
         // Its own copy of the compiler would not find the built-ins either.
         case .blas: _ = try? open(.compiler)
-        case .driver, .collectives: break
+        // From 2.22 on NCCL connects ranks in the first operation that needs it, and one that has failed by then would keep
+        // the others in a call that no abort ends. All have come to the joining.
+        case .collectives: Platform.setEnvironmentDefault("NCCL_RUNTIME_CONNECT", "0")
+        case .driver: break
         }
         let files = files(of: name)
         return try DynamicLibrary(paths(of: files), purpose: shortage(of: name, files))

@@ -18,8 +18,8 @@ package final class CUDARanks {
 
     /// Seconds of waiting without a pause: longer than most steps.
     private static var spinning: Double { 0.02 }
-    /// Seconds that a stream has to end after its collectives were aborted.
-    private static var patience: Double { 30 }
+    /// Seconds that collectives have to be aborted, and then a stream to end.
+    static var patience: Double { 30 }
     /// CUDA_ERROR_NOT_READY.
     private static var notReady: CUDADriver.Status { 600 }
 

@@ -131,9 +131,12 @@ final class NCCLCommunicator {
         handle = nil
     }
 
-    /// Ends whatever is under way. The stream comes to its end then.
+    /// Ends whatever is under way. The stream comes to its end then. With a GPU that has failed for good it may not return:
+    /// it has a thread of its own, which is left behind then.
     func abort() {
-        if let handle { _ = nccl.abort(handle) }
-        handle = nil
+        guard let handle else { return }
+        self.handle = nil
+        let (abort, address) = (nccl.abort, UInt(bitPattern: handle))
+        _ = Platform.attempt(seconds: CUDARanks.patience) { _ = abort(NCCL.Handle(bitPattern: address)!) }
     }
 }
